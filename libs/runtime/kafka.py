@@ -1,0 +1,124 @@
+"""The port to Kafka: records, positions and what a producer, a consumer and an admin promise, whichever client is behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Client = Literal["confluent", "kafka-python"]
+Headers = Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaConfig:
+    """Where the broker is, which client speaks to it, and the prefix that keeps environments apart."""
+
+    bootstrap: str
+    client: Client = "confluent"
+    topic_prefix: str = ""
+
+    def topic(self, name: str) -> str:
+        return self.topic_prefix + name
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPartition:
+    topic: str  # without the environment's prefix, like every topic name that passes this port
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where an acknowledged record lies."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class KafkaUnavailable(Exception):
+    """The broker cannot be reached; the message names the address and what was tried."""
+
+
+class UnknownTopic(Exception):
+    """A topic that is not there; the message names it and says that topics come from protos/topics.yaml."""
+
+
+class Producer(Protocol):
+    """acks=all and idempotent. The result of every send is its own future: `flush` alone does not report failures."""
+
+    def send(
+        self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers = (), partition: int | None = None
+    ) -> Future[Position]:
+        """Queue one record; blocks while the bounded buffer is full. The future fails with the broker's reason."""
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait for what was queued; True when nothing is left."""
+
+    def close(self, timeout_s: float = 10.0) -> None: ...
+
+
+class Consumer(Protocol):
+    """Reads from the earliest record unless told otherwise; never commits by itself."""
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Share the topics with the consumer group (cooperative; static membership when an instance id was given)."""
+
+    def assign(self, positions: Mapping[TopicPartition, int | Literal["earliest", "latest", "committed"]]) -> None:
+        """Take these partitions without a group, from these offsets."""
+
+    def assignment(self) -> frozenset[TopicPartition]: ...
+
+    def seek(self, partition: TopicPartition, offset: int) -> None: ...
+
+    def poll(self, timeout_s: float, max_records: int = 500) -> list[Record]:
+        """At most `max_records` in partition order; empty after the timeout. Raises `KafkaUnavailable` only when closed
+        or fatally broken: a broker that comes back is waited for."""
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit the next offsets to read; returns when the broker has them."""
+
+    def committed(self, partition: TopicPartition) -> int | None: ...
+
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
+
+    def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
+
+    def partitions_for(self, topic: str) -> list[TopicPartition]:
+        """All partitions of a topic; raises `UnknownTopic`."""
+
+    def close(self) -> None: ...
+
+
+def open_producer(config: KafkaConfig, client_id: str, *, linger_ms: int = 0) -> Producer:
+    """A producer of the configured client. Raises nothing when the broker is away: sends wait for it."""
+    if config.client == "confluent":
+        from libs.runtime.kafka_confluent import ConfluentProducer
+
+        return ConfluentProducer(config, client_id, linger_ms=linger_ms)
+    from libs.runtime.kafka_python import PythonProducer
+
+    return PythonProducer(config, client_id, linger_ms=linger_ms)
+
+
+def open_consumer(config: KafkaConfig, client_id: str, *, group: str | None = None, instance_id: str | None = None) -> Consumer:
+    """A consumer of the configured client; `group` is needed for `subscribe`, `commit` and `committed`."""
+    if config.client == "confluent":
+        from libs.runtime.kafka_confluent import ConfluentConsumer
+
+        return ConfluentConsumer(config, client_id, group=group, instance_id=instance_id)
+    from libs.runtime.kafka_python import PythonConsumer
+
+    return PythonConsumer(config, client_id, group=group, instance_id=instance_id)

@@ -1,0 +1,1 @@
+"""What a model version is: manifest, digest, signatures, verdicts."""

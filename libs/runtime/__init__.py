@@ -1,0 +1,1 @@
+"""The floor: bytes, sockets, signals; knows no trading."""

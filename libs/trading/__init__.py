@@ -1,0 +1,1 @@
+"""What we know about markets; touches nothing."""

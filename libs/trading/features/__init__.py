@@ -1,0 +1,1 @@
+"""The feature engine: one implementation for online, training and backtest."""

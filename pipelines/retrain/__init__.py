@@ -1,0 +1,1 @@
+"""Makes, judges and registers the next ProductionEnsemble."""

@@ -1,0 +1,1 @@
+"""The retraining's rims: archive, MLflow, boosters."""

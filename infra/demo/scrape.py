@@ -1,0 +1,69 @@
+"""Reads the services' own metrics into one flat table of samples."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Samples by name; each is (labels, value). A service that did not answer has none."""
+
+    by_name: Mapping[str, tuple[tuple[Labels, float], ...]]
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of all samples of a name whose labels match; 0 when there is none."""
+        return sum(value for _, value in self.matching(name, labels))
+
+    def first(self, name: str, **labels: str) -> float | None:
+        return next((value for _, value in self.matching(name, labels)), None)
+
+    def labels_of(self, name: str, **labels: str) -> list[Labels]:
+        """The label sets of the samples of a name that are not 0: how an info metric is read."""
+        return [found for found, value in self.matching(name, labels) if value]
+
+    def matching(self, name: str, labels: Labels) -> Iterator[tuple[Labels, float]]:
+        for found, value in self.by_name.get(name, ()):
+            if all(found.get(key) == wanted for key, wanted in labels.items()):
+                yield found, value
+
+    def quantile(self, name: str, q: float, **labels: str) -> float | None:
+        """A quantile of a histogram by linear interpolation inside its bucket, in the metric's unit; None when empty."""
+        buckets: dict[float, float] = {}
+        for found, value in self.matching(f"{name}_bucket", labels):
+            bound = float(found["le"])
+            buckets[bound] = buckets.get(bound, 0.0) + value
+        bounds = sorted(buckets)
+        if not bounds or buckets[bounds[-1]] == 0:
+            return None
+        rank, lower, below = q * buckets[bounds[-1]], 0.0, 0.0
+        for bound in bounds:
+            if buckets[bound] >= rank:
+                if bound == float("inf"):
+                    return lower
+                inside = buckets[bound] - below
+                return lower + (bound - lower) * ((rank - below) / inside if inside else 1.0)
+            lower, below = bound, buckets[bound]
+        return lower
+
+
+def scrape(ports: Mapping[str, int], timeout_s: float = 1.0) -> Samples:
+    """Fetch every service's /metrics; one that is down or slow contributes nothing this time."""
+    table: dict[str, list[tuple[Labels, float]]] = {}
+    for port in ports.values():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=timeout_s) as answer:
+                text = answer.read().decode()
+        except (urllib.error.URLError, OSError):
+            continue
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                table.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return Samples({name: tuple(samples) for name, samples in table.items()})

@@ -1,0 +1,1 @@
+"""Fast tests without sockets or brokers."""

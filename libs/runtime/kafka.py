@@ -10,6 +10,8 @@ from typing import Literal, Protocol
 Client = Literal["confluent", "kafka-python"]
 Headers = Sequence[tuple[str, bytes]]
 
+MAX_RECORD_BYTES = 8 * 1024 * 1024  # engine snapshots are the largest; the local broker is told the same
+
 
 @dataclass(frozen=True, slots=True)
 class KafkaConfig:
@@ -54,6 +56,14 @@ class KafkaUnavailable(Exception):
 
 class UnknownTopic(Exception):
     """A topic that is not there; the message names it and says that topics come from protos/topics.yaml."""
+
+
+class SendFailed(Exception):
+    """A record that the broker, or the client before it, refused for good; the message holds the reason."""
+
+
+class CommitRefused(Exception):
+    """Offsets of a partition that this consumer no longer owns: its new owner reads the records again."""
 
 
 class Producer(Protocol):

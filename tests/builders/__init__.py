@@ -1,0 +1,1 @@
+"""Values for tests, each with a plain default."""

@@ -1,0 +1,90 @@
+"""Creates the topics of protos/topics.yaml, each under an environment's prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+TOPICS_FILE = Path(__file__).parents[2] / "protos" / "topics.yaml"
+DAY_MS = 24 * 60 * 60 * 1000
+DEAD_RETENTION_DAYS = 30
+
+
+class TopicsProblem(Exception):
+    """Topics that cannot be created or are there in another shape; the message names each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as it has to be on the broker; `configs` are the broker's own names."""
+
+    name: str
+    partitions: int
+    configs: tuple[tuple[str, str], ...]
+
+
+def declared_topics(file: Path = TOPICS_FILE) -> list[Topic]:
+    """Every topic of the list, and `<name>.dead` for those that have one."""
+    topics = []
+    for row in yaml.safe_load(file.read_text())["topics"]:
+        topics.append(Topic(row["name"], row["partitions"], retention(row["retention"])))
+        if row["dead"]:
+            topics.append(Topic(f"{row['name']}.dead", 1, retention(DEAD_RETENTION_DAYS)))
+    return topics
+
+
+def retention(kept: int | str) -> tuple[tuple[str, str], ...]:
+    """Days, "latest" (compacted) or "forever" as broker settings; record time is always the time of writing."""
+    time_of_writing = ("message.timestamp.type", "LogAppendTime")
+    match kept:
+        case "latest":
+            return (("cleanup.policy", "compact"), time_of_writing)
+        case "forever":
+            return (("cleanup.policy", "delete"), ("retention.ms", "-1"), time_of_writing)
+        case int(days):
+            return (("cleanup.policy", "delete"), ("retention.ms", str(days * DAY_MS)), time_of_writing)
+    raise TopicsProblem(f"{TOPICS_FILE.name}: retention {kept!r} is neither days, 'latest' nor 'forever'")
+
+
+def create_topics(bootstrap: str, prefix: str = "", replication: int = -1, topics: list[Topic] | None = None) -> list[str]:
+    """Create what is missing and return its full names; -1 takes the broker's own replication factor.
+
+    Raises `TopicsProblem` for a broker that does not answer or an existing topic with other partitions; another retention
+    is left as its operator set it."""
+    wanted = {prefix + topic.name: topic for topic in topics or declared_topics()}
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","), client_id="topics", bootstrap_timeout_ms=20_000)
+    except KafkaError as error:
+        raise TopicsProblem(f"no Kafka broker answers at {bootstrap}: {error}") from error
+    try:
+        there = set(admin.list_topics())
+        check_shape(admin.describe_topics([name for name in wanted if name in there]) if there & set(wanted) else [], wanted)
+        missing = {name: topic for name, topic in wanted.items() if name not in there}
+        if missing:
+            admin.create_topics({name: request(topic, replication) for name, topic in missing.items()}, wait_for_metadata=True)
+        return sorted(missing)
+    except KafkaError as error:
+        raise TopicsProblem(f"topics could not be created at {bootstrap}: {error}") from error
+    finally:
+        admin.close()
+
+
+def request(topic: Topic, replication: int) -> dict[str, Any]:
+    return {"num_partitions": topic.partitions, "replication_factor": replication, "configs": dict(topic.configs)}
+
+
+def check_shape(found: list[dict[str, Any]], wanted: dict[str, Topic]) -> None:
+    wrong = [
+        f"{row['name']} has {len(row['partitions'])} partitions, {TOPICS_FILE.name} wants {wanted[row['name']].partitions}"
+        for row in found
+        if len(row["partitions"]) != wanted[row["name"]].partitions
+    ]
+    if wrong:
+        raise TopicsProblem(
+            "; ".join(wrong) + ": keys would move between partitions. Delete the topic, or use another topic prefix"
+        )

@@ -1,0 +1,29 @@
+"""Becomes a local MLflow server until SIGTERM: `python -m infra.mlflow --folder FOLDER --port PORT`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from infra.mlflow.server import MlflowPlace, MlflowProblem, prepare, server_argv, server_env
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m infra.mlflow", description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=5000)
+    chosen = parser.parse_args(arguments)
+    place = MlflowPlace(chosen.folder, chosen.port)
+    try:
+        prepare(place)
+    except MlflowProblem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    argv = server_argv(place)
+    os.execve(argv[0], argv, server_env())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

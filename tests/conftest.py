@@ -1,0 +1,67 @@
+"""Fixtures that every room of the tests shares: one real broker, one real MLflow server, the recorded data."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra.daemon import free_port
+from infra.kafka.broker import Broker, BrokerPlace
+from infra.kafka.topics import create_topics
+from infra.mlflow.server import MlflowPlace, MlflowServer
+from libs.runtime.kafka import KafkaConfig
+
+DATA_SETTING = "TRADING_TEST_DATA"
+BROKER_SETTING = "TRADING_TEST_KAFKA"
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaConfig]:
+    """A real broker for the whole run: this run's own, or the one that TRADING_TEST_KAFKA names (HOST:PORT)."""
+    named = os.environ.get(BROKER_SETTING)
+    if named:
+        yield KafkaConfig(named)
+        return
+    broker = Broker(BrokerPlace(tmp_path_factory.mktemp("kafka") / "broker", free_port(), free_port()))
+    broker.start()
+    try:
+        yield KafkaConfig(broker.bootstrap)
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+def kafka_prefix(kafka: KafkaConfig) -> KafkaConfig:
+    """The broker under a topic prefix of this test's own, with every topic of protos/topics.yaml."""
+    config = replace(kafka, topic_prefix=f"test-{uuid.uuid4().hex[:10]}.")
+    create_topics(config.bootstrap, config.topic_prefix)
+    return config
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real MLflow server of this run's own."""
+    server = MlflowServer(MlflowPlace(tmp_path_factory.mktemp("mlflow") / "server", free_port()))
+    server.start()
+    try:
+        yield server.address
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The recorded market data. Without it the test is left out; with CI=true that is a failure."""
+    folder = Path(os.environ.get(DATA_SETTING) or ROOT / ".." / "shared" / "data")
+    if not folder.is_dir():
+        message = f"no recorded data at {folder} ({DATA_SETTING})"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder.resolve()

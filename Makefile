@@ -1,3 +1,45 @@
-.PHONY: protos
-protos:
-	.venv/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. $$(find protos -name '*.proto')
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup protos locks demo retrain check test bench clean lint unit
+
+PYTHON := .venv/bin/python
+export PYTHONPATH := .
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+help:            ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+setup:           ## check prerequisites, make .venv, generate protos, fetch the broker; a second run downloads nothing
+	@python=$$(PATH="$${PATH#*:}"; command -v python3.11 || command -v python3) || { \
+		echo "missing: Python 3.11: sudo apt-get install python3.11 python3.11-venv" >&2; exit 1; }; \
+	"$$python" infra/prepare.py
+
+protos: setup    ## generate Python from protos/ (setup does it when one changed)
+
+locks: setup     ## compile the dependency groups of pyproject.toml into requirements/
+	$(PYTHON) -m infra.locks
+
+demo: setup      ## the whole platform live; SECONDS=120 ends by itself, SIGNAL=0 has no signal, RECORDING=FILE,FILE plays a recording
+	@$(PYTHON) -m infra.demo
+
+retrain: setup   ## DATA=FOLDER: train on real bars under the policy production and print an honest report
+	@$(PYTHON) -m pipelines.retrain $(if $(DATA),--data $(DATA))
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	buf lint . --config protos/buf.yaml --path protos
+	lint-imports
+	mypy
+
+check: lint      ## the quick checks: style, types, import contracts, protos, architecture and unit tests
+	pytest -q tests/architecture tests/unit
+
+test: lint       ## everything: the checks, then unit, contract, integration and end-to-end tests
+	$(PYTHON) -m tests.run
+
+bench: setup     ## speed beside named peers
+	@for script in tests/benchmarks/[a-z]*.py; do $(PYTHON) "$$script" || exit 1; done
+
+clean:           ## forget every environment of the demo (.state)
+	rm -rf .state

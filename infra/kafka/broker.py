@@ -99,7 +99,9 @@ def check_version(folder: Path) -> None:
         marker.write_text(f"{wanted}\n")
     found = marker.read_text().strip()
     if found != wanted:
-        raise BrokerProblem(f"{folder} was written by {found!r}, this is {wanted!r}; move it away or `make clean` to forget it")
+        raise BrokerProblem(
+            f"{folder} was written by {found!r}, this is {wanted!r}; move it away or `make clean` to forget it"
+        )
 
 
 def broker_version() -> str:
@@ -179,7 +181,9 @@ def answers(bootstrap: str) -> bool:
     level = quiet.level
     quiet.setLevel(logging.CRITICAL)  # a refused connection is the expected answer here
     try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=1000, request_timeout_ms=1000)
+        admin = KafkaAdminClient(
+            bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=1000, request_timeout_ms=1000
+        )
         try:
             admin.list_topics()
         finally:

@@ -30,6 +30,8 @@ def fetch_jars(folder: Path = JARS) -> Path:
         ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", target], capture_output=True, text=True
     )
     if done.returncode != 0:
-        raise JarsMissing(f"Maven could not fetch the broker (see your Maven settings):\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise JarsMissing(
+            f"Maven could not fetch the broker (see your Maven settings):\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
     stamp.write_text(digest)
     return folder

@@ -51,22 +51,30 @@ def retention(kept: int | str) -> tuple[tuple[str, str], ...]:
     raise TopicsProblem(f"{TOPICS_FILE.name}: retention {kept!r} is neither days, 'latest' nor 'forever'")
 
 
-def create_topics(bootstrap: str, prefix: str = "", replication: int = -1, topics: list[Topic] | None = None) -> list[str]:
+def create_topics(
+    bootstrap: str, prefix: str = "", replication: int = -1, topics: list[Topic] | None = None
+) -> list[str]:
     """Create what is missing and return its full names; -1 takes the broker's own replication factor.
 
     Raises `TopicsProblem` for a broker that does not answer or an existing topic with other partitions; another retention
     is left as its operator set it."""
     wanted = {prefix + topic.name: topic for topic in topics or declared_topics()}
     try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","), client_id="topics", bootstrap_timeout_ms=20_000)
+        admin = KafkaAdminClient(
+            bootstrap_servers=bootstrap.split(","), client_id="topics", bootstrap_timeout_ms=20_000
+        )
     except KafkaError as error:
         raise TopicsProblem(f"no Kafka broker answers at {bootstrap}: {error}") from error
     try:
         there = set(admin.list_topics())
-        check_shape(admin.describe_topics([name for name in wanted if name in there]) if there & set(wanted) else [], wanted)
+        check_shape(
+            admin.describe_topics([name for name in wanted if name in there]) if there & set(wanted) else [], wanted
+        )
         missing = {name: topic for name, topic in wanted.items() if name not in there}
         if missing:
-            admin.create_topics({name: request(topic, replication) for name, topic in missing.items()}, wait_for_metadata=True)
+            admin.create_topics(
+                {name: request(topic, replication) for name, topic in missing.items()}, wait_for_metadata=True
+            )
         return sorted(missing)
     except KafkaError as error:
         raise TopicsProblem(f"topics could not be created at {bootstrap}: {error}") from error

@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from infra.mlflow.server import MlflowPlace, MlflowProblem, prepare, server_argv, server_env
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> NoReturn:
     parser = argparse.ArgumentParser(prog="python -m infra.mlflow", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--port", type=int, default=5000)
@@ -19,11 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         prepare(place)
     except MlflowProblem as problem:
-        print(problem, file=sys.stderr)
-        return 1
+        sys.exit(str(problem))
     argv = server_argv(place)
     os.execve(argv[0], argv, server_env())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -70,11 +70,15 @@ def prepare(place: MlflowPlace) -> None:
     if not marker.exists():
         strangers = sorted(path.name for path in place.folder.iterdir())
         if strangers:
-            raise MlflowProblem(f"{place.folder} holds {strangers[0]!r} but no VERSION: not a server's folder; move it away")
+            raise MlflowProblem(
+                f"{place.folder} holds {strangers[0]!r} but no VERSION: not a server's folder; move it away"
+            )
         marker.write_text(f"{wanted}\n")
     found = marker.read_text().strip()
     if found != wanted:
-        raise MlflowProblem(f"{place.folder} was written by {found!r}, this is {wanted!r}; move it away or `make clean`")
+        raise MlflowProblem(
+            f"{place.folder} was written by {found!r}, this is {wanted!r}; move it away or `make clean`"
+        )
     if port_is_taken(place.port):
         raise MlflowProblem(f"port {place.port} (mlflow) is in use; stop what uses it or choose another port")
 

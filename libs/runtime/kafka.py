@@ -123,7 +123,9 @@ def open_producer(config: KafkaConfig, client_id: str, *, linger_ms: int = 0) ->
     return PythonProducer(config, client_id, linger_ms=linger_ms)
 
 
-def open_consumer(config: KafkaConfig, client_id: str, *, group: str | None = None, instance_id: str | None = None) -> Consumer:
+def open_consumer(
+    config: KafkaConfig, client_id: str, *, group: str | None = None, instance_id: str | None = None
+) -> Consumer:
     """A consumer of the configured client; `group` is needed for `subscribe`, `commit` and `committed`."""
     if config.client == "confluent":
         from libs.runtime.kafka_confluent import ConfluentConsumer

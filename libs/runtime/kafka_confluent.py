@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import confluent_kafka as ck
 
@@ -107,7 +107,7 @@ class ConfluentProducer:
             if error is not None:
                 future.set_exception(_failure(error, topic))
             else:
-                future.set_result(Position(message.partition(), message.offset()))
+                future.set_result(Position(int(message.partition() or 0), int(message.offset() or 0)))
 
         return report
 
@@ -261,7 +261,7 @@ class ConfluentConsumer:
             timestamp_ms=int(message.timestamp()[1]),
             key=message.key(),
             value=message.value(),
-            headers=tuple(message.headers() or ()),
+            headers=tuple(cast(list[tuple[str, bytes]], message.headers() or [])),
         )
 
 

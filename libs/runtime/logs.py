@@ -13,7 +13,9 @@ from structlog.typing import FilteringBoundLogger
 def configure(service: str, level: str = "INFO", stream: TextIO | None = None) -> None:
     """Set up logging of this process once; `level` is a standard level's name. Other libraries' warnings come along."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=max(number, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

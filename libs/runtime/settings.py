@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -49,9 +49,10 @@ class ServiceSettings(BaseSettings):
         prefix = prefix if prefix is not None else str(cls.model_config.get("env_prefix", ""))
         known = [prefix + name for name in environment_names(cls)]
         problems = [f"  {name}: unknown{_nearest(name, known)}" for name in unknown_names(os.environ, prefix, known)]
+        read: Callable[..., Self] = cls  # its own options are not in the signature that type checkers see
         if not problems:
             try:
-                return cls(_env_prefix=prefix)
+                return read(_env_prefix=prefix)
             except ValidationError as error:
                 problems = [f"  {prefix}{_spelled(item['loc'])}: {item['msg']}" for item in error.errors()]
         raise SettingsProblem(f"settings of {prefix.rstrip('_').lower()}:\n" + "\n".join(problems))

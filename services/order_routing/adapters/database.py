@@ -1,0 +1,69 @@
+"""Opens the journal's database: durable SQLite settings or PostgreSQL, and a schema of the right version."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, insert, inspect, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from services.order_routing.adapters.tables import SCHEMA_VERSION, metadata, schema
+from services.order_routing.ports import JournalProblem
+
+
+def open_database(url: str) -> Engine:
+    """An engine whose transactions are durable when they commit. Creates the schema in an empty database.
+
+    Raises JournalProblem when the database cannot be opened or was written by another version.
+    """
+    try:
+        engine = _sqlite(url) if url.startswith("sqlite") else create_engine(url, pool_pre_ping=True)
+        _check_schema(engine, url)
+    except SQLAlchemyError as error:
+        raise JournalProblem(f"the journal {url} cannot be opened: {error}") from error
+    return engine
+
+
+def _sqlite(url: str) -> Engine:
+    """WAL and synchronous=FULL: a commit returns after its fsync. Every transaction is BEGIN IMMEDIATE."""
+    memory = url in {"sqlite://", "sqlite:///:memory:"}
+    engine = create_engine(
+        url,
+        poolclass=StaticPool if memory else QueuePool,
+        connect_args={"check_same_thread": False, "timeout": 10.0},
+    )
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Any) -> None:
+        if not connection.get_execution_options().get("read_only", False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def _check_schema(engine: Engine, url: str) -> None:
+    with engine.begin() as connection:
+        names = set(inspect(connection).get_table_names())
+        if schema.name in names:
+            found = connection.execute(select(schema.c.version)).scalar_one_or_none()
+            if found != SCHEMA_VERSION:
+                raise JournalProblem(
+                    f"the journal {url} has schema version {found}, this router needs {SCHEMA_VERSION}: "
+                    "move the state folder away, or run the version that wrote it"
+                )
+            return
+        if names:
+            raise JournalProblem(f"the database {url} is no journal: it holds {', '.join(sorted(names))}")
+        metadata.create_all(connection)
+        connection.execute(insert(schema).values(version=SCHEMA_VERSION))

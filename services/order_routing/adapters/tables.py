@@ -1,0 +1,164 @@
+"""The journal's schema, the same for SQLite and PostgreSQL; decimals are text, times are ns."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+schema = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("decision_key", String(36), primary_key=True),
+    Column("prediction_id", String(64), nullable=False),
+    Column("vector_id", String(64), nullable=False),
+    Column("bundle_digest", String(80), nullable=False),
+    Column("model_version", BigInteger, nullable=False),
+    Column("instrument", String(64), nullable=False),
+    Column("session", String(128), nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+    Column("strategy", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("score", Float, nullable=False),
+    Column("threshold", Float),
+    Column("propensity", Float),
+    Column("denied_code", String(64)),
+    Column("denied_reason", Text),
+    Column("rules", Text, nullable=False),  # JSON: [[rule, passed, detail], ...]
+    Column("decided_time", BigInteger, nullable=False),
+    Column("prediction_partition", Integer, nullable=False),
+    Column("prediction_offset", BigInteger, nullable=False),
+    Column("features_offset", BigInteger, nullable=False),
+    Column("provenance", String(16), nullable=False),
+    Column("evidence", String(16), nullable=False),
+    Index("decisions_by_prediction", "account", "prediction_id"),
+    Index("decisions_by_time", "account", "strategy", "instrument", "decided_time"),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("client_order_id", String(36), primary_key=True),
+    Column("instrument", String(64), nullable=False),
+    Column("side", String(8), nullable=False),
+    Column("price", Text, nullable=False),
+    Column("quantity", Text, nullable=False),
+    Column("time_in_force", String(16), nullable=False),
+    Column("reduce_only", Boolean, nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("recorded_time", BigInteger, nullable=False),
+    Column("updated_time", BigInteger, nullable=False),
+    Column("strategy", String(32), nullable=False),
+    Column("decision_key", String(36), nullable=False),
+    Column("prediction_id", String(64), nullable=False),
+    Column("bundle_digest", String(80), nullable=False),
+    Column("provenance", String(16)),
+    Column("session", String(128), nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+    Column("horizon", BigInteger, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("terminal", Boolean, nullable=False),
+    Column("venue_order_id", String(64), nullable=False),
+    Column("filled_quantity", Text, nullable=False),
+    Column("filled_notional", Text, nullable=False),
+    Column("fees_quote", Text, nullable=False),
+    Column("venue_filled", Text, nullable=False),
+    Column("closing", String(20)),
+    Column("reason", Text, nullable=False),
+    Index("orders_alive", "account", "terminal"),
+    Index("orders_by_time", "account", "recorded_time", "client_order_id"),
+    Index("orders_by_decision", "account", "decision_key"),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("execution_id", String(64), primary_key=True),
+    Column("number", BigInteger, nullable=False),  # the event's sequence: the order in which fills were applied
+    Column("client_order_id", String(36), nullable=False),
+    Column("venue_order_id", String(64), nullable=False),
+    Column("instrument", String(64), nullable=False),
+    Column("side", String(8), nullable=False),
+    Column("price", Text, nullable=False),
+    Column("quantity", Text, nullable=False),
+    Column("fee_quote", Text, nullable=False),
+    Column("maker", Boolean, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Index("executions_by_order", "account", "client_order_id"),
+    Index("executions_in_order", "account", "number"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+published = Table(
+    "published",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+)
+
+input_offsets = Table(
+    "input_offsets",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("topic", String(128), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+)
+
+trading_states = Table(
+    "trading_states",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("number", BigInteger, primary_key=True),  # the event's sequence; the greatest one is in force
+    Column("before", String(16), nullable=False),
+    Column("after", String(16), nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+)
+
+balances = Table(
+    "balances",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("opening", Text, nullable=False),
+    Column("peak", Text, nullable=False),
+    Column("day", BigInteger, nullable=False),
+    Column("day_equity", Text, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+)

@@ -1,0 +1,1 @@
+"""The promotion gate: pure rules that say which model may act, and why not."""

@@ -1,0 +1,1 @@
+"""Scores feature vectors with the bundles that it accepted."""

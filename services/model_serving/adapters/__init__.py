@@ -1,0 +1,1 @@
+"""What touches the world: registry, bundle files, runtime, log, notices."""

@@ -1,0 +1,146 @@
+"""The hot path: vectors from the log, scored together, predictions back to the log, offsets committed behind them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from libs.runtime.kafka import CommitRefused, Position, Record, TopicPartition
+from libs.runtime.logs import get_logger
+from libs.trading.scoring import Prediction
+from libs.wire.features import decode_vector
+from libs.wire.malformed import MalformedMessage
+from libs.wire.predictions import encode_prediction
+from services.model_serving.adapters.kafka_ends import KafkaEnds
+from services.model_serving.domain import Arrived, Unscored
+from services.model_serving.ports import Notices
+
+VECTORS, PREDICTIONS = "features.vectors", "predictions"
+POLL_S = 0.05
+MAX_BATCH = 500
+MAX_UNACKNOWLEDGED = 64  # batches
+COMMIT_INTERVAL_S = 1.0
+ALONE_S = 15.0  # without a partition for so long: a spare replica, which is ready too
+
+log = get_logger("vector_log")
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one poll gave: sends not yet acknowledged, and where each partition goes on once they are."""
+
+    sends: list[Future[Position]]
+    predictions: list[Prediction]
+    next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
+
+
+class VectorLog:
+    """One thread owns it. At least once: a prediction's id is the same the second time."""
+
+    def __init__(
+        self,
+        ends: KafkaEnds,
+        score: Callable[[Sequence[Arrived]], Sequence[Prediction | Unscored]],
+        show: Callable[[Sequence[Prediction]], None],
+        notices: Notices,
+    ) -> None:
+        self._consumer = ends.consumer
+        self._producer = ends.producer
+        self._score = score
+        self._show = show
+        self._notices = notices
+        self._pending: deque[Batch] = deque()
+        self._handled: dict[TopicPartition, int] = {}
+        self._uncommitted: dict[TopicPartition, int] = {}
+        self._targets: dict[TopicPartition, int] | None = None
+        self._caught_up = threading.Event()
+
+    def is_caught_up(self) -> bool:
+        """True once everything that lay on the log at the start is handled; it stays true."""
+        return self._caught_up.is_set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Until the event is set; what was handled is then acknowledged and committed. Raises SendFailed."""
+        self._consumer.subscribe([VECTORS])
+        started = committed = time.monotonic()
+        while not stop.is_set():
+            records = self._consumer.poll(POLL_S if not self._pending else 0.001, MAX_BATCH)
+            if records:
+                self._handle(records)
+            self._reap(wait=len(self._pending) >= MAX_UNACKNOWLEDGED)
+            now = time.monotonic()
+            if now - committed >= COMMIT_INTERVAL_S:
+                self._commit()
+                committed = now
+            if not self._caught_up.is_set():
+                self._look_for_the_end(alone=now - started > ALONE_S)
+        while self._pending:
+            self._reap(wait=True)
+        self._commit()
+
+    def _handle(self, records: Sequence[Record]) -> None:
+        arrived: list[Arrived] = []
+        batch = Batch([], [])
+        for record in records:
+            try:
+                vector = decode_vector(record.value or b"")
+                arrived.append(Arrived(vector, record.offset, record.timestamp_ms * 1_000_000))
+            except MalformedMessage as error:
+                batch.sends.append(self._bury(record, str(error)))
+            batch.next_offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        for answer in self._score(arrived) if arrived else ():
+            if isinstance(answer, Unscored):
+                self._notices.unscored(answer, 1)
+            else:
+                key, value = answer.instrument.encode(), encode_prediction(answer)
+                batch.sends.append(self._producer.send(PREDICTIONS, key=key, value=value))
+                batch.predictions.append(answer)
+        self._pending.append(batch)
+        if batch.predictions:
+            self._show(batch.predictions)
+
+    def _bury(self, record: Record, reason: str) -> Future[Position]:
+        log.error("poison record", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason)
+        headers = [*record.headers, ("reason", reason.encode()), ("offset", str(record.offset).encode())]
+        return self._producer.send(f"{VECTORS}.dead", key=record.key, value=record.value, headers=headers)
+
+    def _reap(self, *, wait: bool) -> None:
+        """Settle batches in order; a send that failed for good ends the task, and the next start does it again."""
+        while self._pending and (wait or all(sent.done() for sent in self._pending[0].sends)):
+            batch = self._pending.popleft()
+            for sent in batch.sends:
+                sent.result()
+            if batch.predictions:
+                self._notices.predicted(batch.predictions)
+            self._handled |= batch.next_offsets
+            self._uncommitted |= batch.next_offsets
+            wait = False
+
+    def _commit(self) -> None:
+        if not self._uncommitted:
+            return
+        try:
+            self._consumer.commit(self._uncommitted)
+        except CommitRefused as error:
+            log.info("partitions moved; their new owner scores again", error=str(error))
+        self._uncommitted = {}
+
+    def _look_for_the_end(self, *, alone: bool) -> None:
+        assigned = sorted(self._consumer.assignment(), key=lambda part: part.partition)
+        if not assigned:
+            if alone:
+                self._caught_up.set()
+            return
+        if self._targets is None or set(self._targets) != set(assigned):
+            ends = self._consumer.end_offsets(assigned)
+            starts = self._consumer.beginning_offsets(assigned)
+            self._targets = {part: end for part, end in ends.items() if end > starts[part]}
+            for part in assigned:
+                self._handled.setdefault(part, self._consumer.committed(part) or 0)
+            self._targets = dict.fromkeys(assigned, 0) | self._targets
+        if all(self._handled.get(part, 0) >= target for part, target in self._targets.items()):
+            self._caught_up.set()

@@ -1,0 +1,1 @@
+"""What the service does: serve models, reconcile them with the wish, score the log."""

@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 from libs.bundle.canonical import BundleError
 
 TOLERANCE = 1e-5  # of one calibrated probability: integrity's own limit after calibration
+SUM_TOLERANCE = 1e-6  # what readers of predictions allow
+
+
+def sums_to_one(outputs: NDArray[np.floating]) -> bool:
+    """Whether every row is finite, not negative and sums to 1."""
+    wide = outputs.astype(np.float64)
+    sums = np.abs(wide.sum(axis=1) - 1.0)
+    return bool(np.isfinite(wide).all() and (wide >= 0).all() and (sums <= SUM_TOLERANCE).all())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +38,7 @@ class GoldenRows:
             raise ValueError(f"golden rows: {inputs.dtype} in and {outputs.dtype} out, expected float32 and float64")
         if inputs.ndim != 2 or outputs.ndim != 2 or len(inputs) != len(outputs) or len(inputs) == 0:
             raise ValueError(f"golden rows: shapes {inputs.shape} and {outputs.shape}")
-        if not (np.isfinite(outputs).all() and (outputs >= 0).all() and (abs(outputs.sum(axis=1) - 1.0) < 1e-4).all()):
+        if not sums_to_one(outputs):
             raise ValueError("golden rows: outputs are no probabilities")
         canonical = np.where(np.isnan(inputs), np.float32(np.nan), inputs + np.float32(0.0)).astype("<f4")
         object.__setattr__(self, "inputs", np.ascontiguousarray(canonical))
@@ -41,8 +49,8 @@ class GoldenRows:
         if outputs.shape != self.outputs.shape:
             return f"golden rows: shape {outputs.shape}, expected {self.outputs.shape}"
         difference = np.abs(outputs.astype(np.float64) - self.outputs)
-        if np.isnan(difference).any():
-            return "golden rows: an output is NaN"
+        if not sums_to_one(outputs):
+            return "golden rows: an output is no distribution"
         worst = float(difference.max())
         if worst > tolerance:
             row = int(difference.max(axis=1).argmax())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,12 @@ from libs.bundle.keys import TrustedKeys, key_id
 from libs.bundle.manifest import Dataset, Label, LabelKind, Manifest, Member, View
 from libs.bundle.trust import Provenance, Scope, best_scope
 from libs.bundle.verdict import EvidenceVerdict, IntegrityVerdict, Line, sign
+from libs.trading.features.catalogue import full_spec
+from libs.trading.features.spec import FeatureSpec
 
 CLASSES = ("down", "flat", "up")
-NAMES = ("a", "b", "c")
+NAMES = ("log_return_1", "imbalance_1", "ofi_1s")
+BAR_INTERVAL, EMISSION_INTERVAL = 1_000_000_000, 250_000_000
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,16 @@ def a_key_pair(seed: int = 1) -> TestKeys:
     )
 
 
-def a_view(names: Sequence[str] = NAMES, **changes: object) -> View:
-    view = View(tuple(names), (1,) * len(names), "ab" * 16, "cd" * 16, 1_000_000_000, 250_000_000)
-    return replace(view, **changes)  # type: ignore[arg-type]
+def a_spec() -> FeatureSpec:
+    return full_spec(BAR_INTERVAL, EMISSION_INTERVAL)
+
+
+def a_view(names: Sequence[str] = NAMES, spec: FeatureSpec | None = None) -> View:
+    """The manifest's words for a view that the spec (default: the platform's, at test intervals) serves."""
+    spec = spec or a_spec()
+    view = spec.view(names)
+    versions = tuple(version for _, version in view.features)
+    return View(view.names, versions, view.hash, spec.hash, view.bar_interval, view.emission_interval)
 
 
 def weights(n_features: int, slope: float = 1.0) -> NDArray[np.float64]:

@@ -1,0 +1,240 @@
+"""The alias is the wish, the reconciler decides: swaps, refusals, restarts, and MLflow away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from mlflow.tracking import MlflowClient
+
+from infra.daemon import free_port
+from libs.bundle.golden import GoldenRows
+from libs.bundle.trust import Provenance, Scope
+from libs.runtime.kafka import Record, open_consumer
+from libs.wire.features import vector_message
+from protos.alerts.v1 import alerts_pb2
+from protos.models.v1 import models_pb2
+from protos.predictions.v1 import predictions_pb2 as pb
+from tests.builders.bundles import (
+    NAMES,
+    a_bundle,
+    a_key_pair,
+    a_spec,
+    a_view,
+    golden_inputs,
+    linear_probabilities,
+    register,
+    set_alias,
+    weights,
+)
+from tests.builders.vectors import a_vector
+from tests.integration.model_serving.place import Place, cable, wait_for
+
+CHALLENGER = pb.ROLE_CHALLENGER
+
+
+def a_version(place: Place, name: str, **changes: object) -> int:
+    """A registered version of a valid bundle, signed with this place's keys unless told otherwise."""
+    folder = place.folder / name
+    digest = a_bundle(folder, **{"keys": place.keys, **changes})  # type: ignore[arg-type]
+    return register(place.mlflow, folder, name=place.model, digest=digest)
+
+
+def wish(place: Place, alias: str, version: int | None) -> None:
+    set_alias(place.mlflow, alias, version, name=place.model)
+
+
+def probability_up(place: Place) -> float:
+    request = pb.PredictRequest(vector=vector_message(a_vector({NAMES[0]: 1.0})))
+    return place.rpc.Predict(request, timeout=5.0).prediction.probabilities[2]
+
+
+def records(place: Place, topic: str) -> list[Record]:
+    consumer = open_consumer(place.kafka, "test-reader")
+    parts = consumer.partitions_for(topic)
+    ends = consumer.end_offsets(parts)
+    consumer.assign(dict.fromkeys(parts, "earliest"))
+    found: list[Record] = []
+    wait_for(lambda: found.extend(consumer.poll(0.2)) or len(found) >= sum(ends.values()), why=topic)
+    consumer.close()
+    return found
+
+
+def events(place: Place) -> list[models_pb2.ModelEvent]:
+    return [models_pb2.ModelEvent.FromString(record.value or b"") for record in records(place, "models.events")]
+
+
+def kinds(place: Place) -> list[tuple[str, int]]:
+    prefix = "MODEL_EVENT_KIND_"
+    return [(models_pb2.ModelEventKind.Name(e.kind).removeprefix(prefix), e.version) for e in events(place)]
+
+
+def test_the_alias_moves_and_the_model_swaps_and_rolls_back_and_retires(place: Place) -> None:
+    place.start()
+    with pytest.raises(grpc.RpcError) as nobody:
+        probability_up(place)
+    assert nobody.value.code() is grpc.StatusCode.UNAVAILABLE
+
+    first = a_version(place, "first")
+    wish(place, "champion", first)
+    wait_for(lambda: place.serves() == first)
+    weak = probability_up(place)
+
+    second = a_version(place, "second", table=weights(3, slope=3.0))
+    wish(place, "challenger", second)
+    wait_for(lambda: place.serves(CHALLENGER) == second)
+    assert probability_up(place) == weak
+    wish(place, "champion", second)
+    wait_for(lambda: place.serves() == second)
+    assert probability_up(place) > weak + 0.1
+
+    wish(place, "champion", first)
+    wait_for(lambda: place.serves() == first)
+    wish(place, "champion", None)
+    wait_for(lambda: place.serves() is None)
+    assert kinds(place) == [
+        ("ACCEPTED", first),
+        ("ACCEPTED", second),
+        ("ACCEPTED", second),
+        ("ROLLED_BACK", first),
+        ("RETIRED", first),
+    ]
+    assert events(place)[0].integrity.signature
+    assert events(place)[0].evidence_verdict.signature
+    assert place.stop() == 0
+
+
+def test_each_bad_version_is_refused_for_its_own_reason_and_the_last_accepted_serves_on(place: Place) -> None:
+    good = a_version(place, "good")
+    wish(place, "champion", good)
+    place.start()
+    wait_for(lambda: place.serves() == good)
+    inputs = golden_inputs(3)
+    wrong = GoldenRows(inputs, linear_probabilities(inputs, weights(3, slope=2.0)))
+    other = a_spec().__class__(a_spec().features, 7 * 10**9, 250_000_000)
+    bad = {
+        "INTEGRITY_MISSING": {"integrity": None},
+        "INTEGRITY_REFUSED": {"integrity": False},
+        "INTEGRITY_UNTRUSTED": {"keys": a_key_pair(9)},
+        "EVIDENCE_MISSING": {"evidence": None},
+        "EVIDENCE_REFUSED": {"evidence": False},
+        "VIEW_NOT_SERVABLE": {"view": a_view(spec=other)},
+        "GOLDEN_ROWS_DIFFER": {"golden": wrong},
+        "GRAPH_NOT_RUNNABLE": {"graph": b"no graph at all"},
+    }
+    client = MlflowClient(tracking_uri=place.mlflow, registry_uri=place.mlflow)
+    for reason, changes in bad.items():
+        version = a_version(place, reason, **changes)
+        wish(place, "champion", version)
+        told = wait_for(lambda version=version: place.refusal(version), why=reason)  # type: ignore[misc]
+        assert told.startswith(f"{reason}: ")
+        assert place.serves() == good
+        tags = wait_for(lambda version=version: client.get_model_version(place.model, str(version)).tags)  # type: ignore[misc]
+        assert (
+            wait_for(lambda v=version: client.get_model_version(place.model, str(v)).tags.get("refused_reason")) == told
+        )  # type: ignore[misc]
+        assert tags is not None
+    alerts = [alerts_pb2.Alert.FromString(record.value or b"") for record in records(place, "alerts")]
+    assert [alert.labels["code"] for alert in alerts] == list(bad)
+    assert probability_up(place) > 0.5
+
+
+def test_a_tampered_artifact_is_refused_with_the_name_of_the_file(place: Place) -> None:
+    folder = place.folder / "tampered"
+    a_bundle(folder, keys=place.keys)
+    (folder / "members" / "linear.json").write_bytes(b"{ }")
+    version = register(place.mlflow, folder, name=place.model)
+    wish(place, "challenger", version)
+    place.start()
+    assert wait_for(lambda: place.refusal(version)).startswith("BROKEN_BUNDLE: members/linear.json")
+
+
+def test_evidence_of_simulated_data_is_not_enough_for_a_recording(place: Place) -> None:
+    place.scope = "PAPER"
+    simulated = a_version(place, "simulated")
+    recorded = a_version(place, "recorded", provenance=Provenance.RECORDED)
+    wish(place, "champion", simulated)
+    place.start()
+    assert wait_for(lambda: place.refusal(simulated)).startswith("SCOPE_TOO_LOW")
+    with pytest.raises(grpc.RpcError) as nobody:
+        probability_up(place)
+    assert nobody.value.code() is grpc.StatusCode.UNAVAILABLE
+    wish(place, "champion", recorded)
+    wait_for(lambda: place.serves() == recorded)
+    assert place.describe().models[0].evidence == Scope.PAPER
+
+
+def test_the_last_accepted_serves_after_a_kill_also_while_the_alias_names_a_refused_one(place: Place) -> None:
+    good = a_version(place, "good")
+    wish(place, "champion", good)
+    place.start()
+    wait_for(lambda: place.serves() == good)
+    bad = a_version(place, "bad", evidence=None)
+    wish(place, "champion", bad)
+    wait_for(lambda: place.refusal(bad))
+    place.kill()
+
+    place.mlflow, there = f"http://127.0.0.1:{free_port()}", place.mlflow
+    place.start()
+    assert place.serves() == good
+    assert "waiting; what serves goes on" in place.log.read_text()
+    place.kill()
+
+    place.mlflow = there
+    place.start()
+    assert place.serves() == good
+    wait_for(lambda: place.refusal(bad))
+    assert kinds(place) == [("ACCEPTED", good), ("REFUSED", bad)]
+    place.kill()
+
+    remove(place.folder / "models")
+    place.start()
+    wait_for(lambda: place.serves() == good, why="fetched again although the alias names another")
+
+
+def test_a_cached_copy_that_someone_changed_is_not_served(place: Place) -> None:
+    good = a_version(place, "good")
+    wish(place, "champion", good)
+    place.start()
+    wait_for(lambda: place.serves() == good)
+    place.kill()
+    [graph] = (place.folder / "models").glob("*/ensemble.onnx")
+    graph.write_bytes(graph.read_bytes() + b"\0")
+    there, place.mlflow = place.mlflow, f"http://127.0.0.1:{free_port()}"
+    place.start()
+    assert place.serves() is None
+    place.kill()
+    place.mlflow = there
+    place.start()
+    wait_for(lambda: place.serves() == good)
+
+
+def test_mlflow_going_away_in_the_middle_stops_nothing(place: Place) -> None:
+    first = a_version(place, "first")
+    wish(place, "champion", first)
+    there = place.mlflow
+    with cable(there) as relay:
+        place.mlflow = relay.address
+        place.start()
+        wait_for(lambda: place.serves() == first)
+        relay.pull()
+        wait_for(lambda: "waiting; what serves goes on" in place.log.read_text())
+        assert probability_up(place) > 0.5
+        place.mlflow = there
+        second = a_version(place, "second")
+        wish(place, "champion", second)
+        relay.plug()
+        wait_for(lambda: place.serves() == second)
+        assert place.log.read_text().count("waiting; what serves goes on") == 1
+
+
+def remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder)
+
+
+def test_golden_rows_cover_what_is_not_a_number() -> None:
+    assert np.isnan(golden_inputs(3)).any()

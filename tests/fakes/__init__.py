@@ -1,0 +1,1 @@
+"""Fakes that obey the same promises as what they stand for."""

@@ -1,0 +1,1 @@
+"""The rim of the venue: HTTP, WebSocket, SQLite and recordings."""

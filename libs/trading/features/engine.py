@@ -13,10 +13,20 @@ from numpy.typing import NDArray
 
 from libs.trading.features.catalogue import CATALOGUE, N_FEATURES
 from libs.trading.features.kernels.process import STATE_DTYPE, new_state, process
-from libs.trading.features.kernels.state import LAYOUT, OUTPUT_DTYPE, ROW_DTYPE, Counter
+from libs.trading.features.kernels.state import LATENESS_NS, LAYOUT, OUTPUT_DTYPE, ROW_DTYPE, Counter
 from libs.trading.features.spec import FeatureSpec, ViewMismatch
 from libs.trading.features.vector import EmissionReason, FeatureVector, vector_id
-from libs.trading.market import Channel, MarketRecord, Provenance, Quote, RecordHead, Rows
+from libs.trading.market import (
+    EVENT_DTYPE,
+    WALL_CLOCK,
+    Channel,
+    MarketRecord,
+    Provenance,
+    Quote,
+    RecordHead,
+    RowKind,
+    Rows,
+)
 
 OUTPUT_ROWS = 256
 NO_OFFSET = -1  # an input that has no place in a log
@@ -154,7 +164,7 @@ class FeatureEngine:
         return engine
 
     def _vectors(self, n: int, heads: Sequence[RecordHead], offsets: Sequence[int]) -> list[FeatureVector]:
-        out = self._out[:n]
+        out = self._out[:n].copy()  # the buffer is written again by the next call
         values, reasons = out["values"][:, self._columns], out["reasons"][:, self._columns]
         last_prices, quotes, ages = out["last_price"].tolist(), out["quote"].tolist(), out["ages"].tolist()
         records, crossings = out["record"].tolist(), out["crossing_time"].tolist()
@@ -210,3 +220,12 @@ def _open(snapshot: bytes) -> tuple[dict[str, Any], bytes]:
         return head, zlib.decompress(snapshot[start + length :])
     except (ValueError, zlib.error) as error:
         raise SnapshotMismatch(f"damaged snapshot: {error}") from error
+
+
+def compile_kernels(spec: FeatureSpec) -> None:
+    """Run the kernels once through a real call, so that the first event waits for no compiler (10 s without a cache)."""
+    rows = np.zeros(2, dtype=EVENT_DTYPE)
+    rows["kind"] = RowKind.TICK
+    rows["event_time"] = (0, 2 * spec.emission_interval + LATENESS_NS)
+    head = RecordHead("none", "none", 1, 0, Provenance.SIMULATED, int(rows["event_time"][1]), WALL_CLOCK)
+    FeatureEngine(spec, "none").update(MarketRecord(head, rows), 0)

@@ -14,7 +14,7 @@ from libs.trading.features.kernels import bar_history, emission, order_book, sta
 from libs.trading.features.kernels.bar_history import close_running_bar, import_bar, lose_trades, trade_into_bar
 from libs.trading.features.kernels.emission import emit
 from libs.trading.features.kernels.order_book import apply_level, lose_book
-from libs.trading.features.kernels.state import AHEAD_NS, BUCKETS, LATENESS_NS, N_CHANNELS, Counter
+from libs.trading.features.kernels.state import AHEAD_NS, BUCKETS, LATENESS_NS, LONGEST_QUIET_NS, N_CHANNELS, Counter
 from libs.trading.features.kernels.trade_ids import NO_TRADE, is_new
 from libs.trading.features.spec import FeatureSpec, NotReady
 from libs.trading.jit import kernel
@@ -35,6 +35,7 @@ _BUY = int(market.Side.BUY)
 _WARMING, _GAP, _NO_DATA = int(NotReady.WARMING), int(NotReady.GAP), int(NotReady.NO_DATA)
 _VECTORS, _LATE, _AHEAD = int(Counter.VECTORS), int(Counter.LATE), int(Counter.AHEAD)
 _N_TRADES, _DUPLICATE, _GAPS = int(Counter.TRADES), int(Counter.DUPLICATE_TRADES), int(Counter.GAPS)
+_LEAPS = int(Counter.LEAPS)
 _IMPOSSIBLE, _REFUSED = int(Counter.IMPOSSIBLE_ROWS), int(Counter.BARS_REFUSED)
 
 _WAIT = -1  # the output is full: call again from the same row
@@ -57,6 +58,34 @@ def new_state(spec: FeatureSpec) -> NDArray[np.void]:
 
 
 @kernel
+def apply_gap(s: Any, channel: int, time: int) -> None:
+    """What is lost is lost since this moment; a gap before the first event is the opening of a session."""
+    s.counters[_GAPS] += 1
+    cause = _GAP if s.started == 1 else _WARMING
+    since = max(s.watermark, time)
+    for lost in range(1, N_CHANNELS):
+        if channel == lost or channel == _ALL:
+            s.whole_from[lost] = since
+            s.whole_cause[lost] = cause
+    if s.started == 0:
+        return
+    if channel == _BOOK or channel == _ALL:
+        lose_book(s)
+    if channel == _TRADES or channel == _ALL:
+        lose_trades(s, cause)
+
+
+@kernel
+def leap(s: Any, target: int) -> None:
+    """A stretch that nobody watched is not filled with vectors: everything begins again behind a gap."""
+    s.counters[_LEAPS] += 1
+    s.watermark = target
+    s.bucket_end = (target // s.bucket + 1) * s.bucket
+    s.flow[:] = 0.0
+    apply_gap(s, _ALL, target)
+
+
+@kernel
 def advance(s: Any, target: int, out: Any, n_out: int) -> int:
     """Move the watermark to `target`: at each bucket's end roll it, close the bar, emit; returns the new `n_out`.
 
@@ -68,6 +97,9 @@ def advance(s: Any, target: int, out: Any, n_out: int) -> int:
         s.bucket_end = (target // s.bucket + 1) * s.bucket
         for channel in range(N_CHANNELS):
             s.whole_from[channel] = target
+        return n_out
+    if target - s.watermark > LONGEST_QUIET_NS:
+        leap(s, target)
         return n_out
     while s.bucket_end <= target:
         end = s.bucket_end
@@ -112,24 +144,6 @@ def apply_trade(s: Any, r: Any) -> None:
     s.last_price = r.price
     s.flow[1 if r.side == _BUY else 2] += r.size
     trade_into_bar(s, r.price, r.size)
-
-
-@kernel
-def apply_gap(s: Any, channel: int, time: int) -> None:
-    """What is lost is lost since this moment; a gap before the first event is the opening of a session."""
-    s.counters[_GAPS] += 1
-    cause = _GAP if s.started == 1 else _WARMING
-    since = max(s.watermark, time)
-    for lost in range(1, N_CHANNELS):
-        if channel == lost or channel == _ALL:
-            s.whole_from[lost] = since
-            s.whole_cause[lost] = cause
-    if s.started == 0:
-        return
-    if channel == _BOOK or channel == _ALL:
-        lose_book(s)
-    if channel == _TRADES or channel == _ALL:
-        lose_trades(s, cause)
 
 
 @kernel

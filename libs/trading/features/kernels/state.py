@@ -19,6 +19,7 @@ from libs.trading.market import EVENT_DTYPE, NS_PER_SECOND
 
 LATENESS_NS = NS_PER_SECOND  # a Tick moves the watermark to its time less this
 AHEAD_NS = 2 * NS_PER_SECOND  # an event time further ahead of received time never moves the watermark
+LONGEST_QUIET_NS = 7 * 86_400 * NS_PER_SECOND  # a longer silence is a gap, not a stretch of equal vectors
 BUCKETS = 1024  # ring of flow buckets; the longest window (30 s) must fit
 LONGEST_WINDOW_NS = 30 * NS_PER_SECOND
 SAMPLE_NS = NS_PER_SECOND  # sampling period of the mid price for realised volatility
@@ -44,7 +45,8 @@ class Counter(IntEnum):
     BARS_CLOSED = 11
     BARS_BROKEN = 12  # history forgotten because a bar was missing or partial
     OLD_EPOCH = 13  # records dropped because a newer ingester has spoken
-    IMPOSSIBLE_ROWS = 14  # prices or sizes that are not finite and positive: ignored
+    LEAPS = 14  # a quiet stretch too long to be filled with vectors
+    IMPOSSIBLE_ROWS = 15  # prices or sizes that are not finite and positive: ignored
 
 
 _FIELDS: list[Any] = [

@@ -1,0 +1,1 @@
+"""Kafka, protobuf and metrics behind the service's ports."""

@@ -1,0 +1,101 @@
+"""The folder of one run: what each step leaves for the next, as plain files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class RunError(Exception):
+    """A run that cannot go on; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Paths below <state>/runs/<ID>. Tables are Parquet, matrices .npy, facts JSON."""
+
+    path: Path
+
+    @property
+    def snapshot_table(self) -> Path:
+        """All vectors of the frozen stretch in (as_of, instrument, session) order."""
+        return self.path / "snapshot" / "vectors.parquet"
+
+    @property
+    def snapshot_facts(self) -> Path:
+        return self.path / "snapshot" / "facts.json"
+
+    @property
+    def dataset_table(self) -> Path:
+        """One line per row that can be learnt: quotes, times, future return, uniqueness weight."""
+        return self.path / "dataset" / "rows.parquet"
+
+    @property
+    def dataset_features(self) -> Path:
+        """float32 (n, F), parallel to the dataset's table, in the view's order."""
+        return self.path / "dataset" / "features.npy"
+
+    @property
+    def dataset_facts(self) -> Path:
+        return self.path / "dataset" / "facts.json"
+
+    @property
+    def out_of_fold(self) -> Path:
+        """`row` (place in the dataset), `fold`, `label` and each member's raw scores."""
+        return self.path / "train" / "out_of_fold.parquet"
+
+    @property
+    def train_facts(self) -> Path:
+        return self.path / "train" / "facts.json"
+
+    def member(self, file_name: str) -> Path:
+        """A member fitted on all rows before the hold-out."""
+        return self.path / "train" / "members" / file_name
+
+    @property
+    def calibration(self) -> Path:
+        return self.path / "calibrate" / "calibration.json"
+
+    @property
+    def bundle(self) -> Path:
+        return self.path / "bundle"
+
+    @property
+    def export_facts(self) -> Path:
+        return self.path / "export" / "facts.json"
+
+    @property
+    def oof_scored(self) -> Path:
+        """The table that the gate reads of the rows before the hold-out, scored by models that had not seen them."""
+        return self.path / "evaluate" / "out_of_fold.parquet"
+
+    @property
+    def holdout_scored(self) -> Path:
+        """The table that the gate reads of the outer hold-out, scored by the bundle's own graph."""
+        return self.path / "evaluate" / "hold_out.parquet"
+
+    @property
+    def verdicts(self) -> Path:
+        return self.path / "gate" / "summary.json"
+
+    @property
+    def registration(self) -> Path:
+        return self.path / "register" / "registration.json"
+
+
+def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+
+
+def read_facts(path: Path, step: str) -> dict[str, Any]:
+    """Facts that `step` left. Raises RunError that names the step to run first."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError as error:
+        raise RunError(f"{path.parent.name}/{path.name} is missing: run the step {step!r} first") from error
+    except ValueError as error:
+        raise RunError(f"{path}: no JSON: {error}") from error

@@ -1,0 +1,1 @@
+"""The archive's rims: the log and the files."""

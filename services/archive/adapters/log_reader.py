@@ -1,0 +1,105 @@
+"""Reads every archived topic from where its files end, and has files made of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from libs.runtime.kafka import Consumer, Record, TopicPartition
+from libs.runtime.logs import get_logger
+from libs.runtime.metrics import counter, gauge
+from libs.wire.archive import ArchivedRecord
+from services.archive.adapters.market_times import times_of
+from services.archive.adapters.parquet_files import ParquetFiles
+from services.archive.domain import Partition, resume_at
+from services.archive.handlers import MARKET_TOPICS, Archivist
+
+POLL_S = 0.2
+MAX_RECORDS = 2000
+
+log = get_logger("archive")
+
+
+class RecordsLost(Exception):
+    """The broker deleted records before they were archived; the message names them and the setting that accepts it."""
+
+
+class LogReader:
+    """One thread owns it. Offsets come from the files, never from the broker's memory of a group."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        files: ParquetFiles,
+        archivist: Archivist[ArchivedRecord],
+        topics: Sequence[str],
+        *,
+        accept_holes: bool,
+    ) -> None:
+        self._consumer = consumer
+        self._files = files
+        self._archivist = archivist
+        self._topics = topics
+        self._accept_holes = accept_holes
+        self._assigned = threading.Event()
+
+    def is_ready(self) -> bool:
+        return self._assigned.is_set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Until the event is set; then everything read is closed into files. Raises `RecordsLost`."""
+        if self._files.removed:
+            log.warning("removed files that a killed writer left half-done", count=self._files.removed)
+        self._assign()
+        self._assigned.set()
+        while not stop.is_set():
+            for record in self._consumer.poll(POLL_S, MAX_RECORDS):
+                self._archivist.take(Partition(record.topic, record.partition), archived(record), time.monotonic())
+            self._count(self._archivist.close_due(time.monotonic()))
+        self._count(self._archivist.close_everything())
+
+    def _assign(self) -> None:
+        parts = [part for topic in self._topics for part in self._consumer.partitions_for(topic)]
+        begins = self._consumer.beginning_offsets(parts)
+        lost: list[str] = []
+        positions: dict[TopicPartition, int] = {}
+        for part in parts:
+            partition = Partition(part.topic, part.partition)
+            resume = resume_at(self._files.next_offset(partition), begins[part])
+            if resume.lost_from is not None:
+                lost.append(f"{part.topic}-{part.partition} offsets {resume.lost_from} to {resume.offset - 1}")
+            positions[part] = resume.offset
+            self._catch_up_times(partition)
+        if lost and not self._accept_holes:
+            raise RecordsLost(
+                f"the broker no longer has {'; '.join(lost)}, which were not archived yet; "
+                "ARCHIVE_ACCEPT_HOLES=true goes on behind them"
+            )
+        for hole in lost:
+            log.error("a hole in the archive was accepted", records=hole)
+        self._files.publish_progress()
+        self._consumer.assign(dict(positions.items()))
+
+    def _catch_up_times(self, partition: Partition) -> None:
+        """Read again the times of files that were written just before a kill, so that progress is whole."""
+        start = self._files.stale_from(partition) if partition.topic in MARKET_TOPICS else None
+        if start is None:
+            return
+        for record in self._files.archived(partition, start):
+            times = times_of(record.value) if record.value is not None else None
+            if times is not None:
+                self._files.note_times(partition, record.offset, times)
+
+    def _count(self, written: dict[Partition, int]) -> None:
+        for partition, records in written.items():
+            counter("archive_records_total").labels(partition.topic).inc(records)
+            next_offset = self._files.next_offset(partition)
+            if next_offset is not None:
+                gauge("archive_next_offset").labels(partition.topic, str(partition.number)).set(next_offset)
+
+
+def archived(record: Record) -> ArchivedRecord:
+    return ArchivedRecord(
+        record.topic, record.partition, record.offset, record.timestamp_ms, record.key, record.value, record.headers
+    )

@@ -1,0 +1,56 @@
+"""Closed Parquet files and the progress file beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from libs.wire.archive import ArchivedRecord, ArchiveReader, ArchiveWriter
+from libs.wire.progress import Progress, SessionProgress, read_progress, write_progress
+from services.archive.domain import MarketTimes, Partition
+
+
+class ParquetFiles:
+    """An archive's folder; this process is its only writer. What a killed writer left half-done is removed at once."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._writer = ArchiveWriter(folder)
+        self._reader = ArchiveReader(folder)
+        self.removed = self._writer.remove_temporary()
+        self._next = {
+            (topic, number): offset
+            for topic in self._reader.topics()
+            for number in self._reader.partitions(topic)
+            if (offset := self._reader.next_offset(topic, number)) is not None
+        }
+        progress = read_progress(folder)
+        self._sessions = dict(progress.sessions) if progress is not None else {}
+
+    def next_offset(self, partition: Partition) -> int | None:
+        return self._next.get((partition.topic, partition.number))
+
+    def write(self, partition: Partition, records: Sequence[ArchivedRecord]) -> None:
+        self._writer.write(records)
+        self._next[partition.topic, partition.number] = records[-1].offset + 1
+
+    def stale_from(self, partition: Partition) -> int | None:
+        """The first archived offset whose times the progress file may not know: after a kill between file and progress."""
+        known = [seen.offset + 1 for seen in self._sessions.values() if seen.partition == partition.number]
+        archived = self.next_offset(partition)
+        start = max(known, default=0)
+        return start if archived is not None and start < archived else None
+
+    def archived(self, partition: Partition, from_offset: int) -> list[ArchivedRecord]:
+        return list(self._reader.records(partition.topic, partition.number, from_offset, allow_holes=True))
+
+    def note_times(self, partition: Partition, offset: int, times: MarketTimes) -> None:
+        key = (times.instrument, times.session)
+        before = self._sessions.get(key)
+        until = max(times.until, before.until) if before is not None else times.until
+        ended = times.ended or (before is not None and before.ended)
+        self._sessions[key] = SessionProgress(until, partition.number, offset, ended)
+
+    def publish_progress(self) -> None:
+        write_progress(self._folder, Progress(self._next, self._sessions))

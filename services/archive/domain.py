@@ -1,0 +1,51 @@
+"""When an open run of records becomes a file, and what a run is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition of one topic; the topic is without the environment's prefix."""
+
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollPolicy:
+    """A file is closed when it holds `rows` records, or when its first record has waited `seconds`."""
+
+    rows: int
+    seconds: float
+
+    def is_due(self, rows: int, waited_s: float) -> bool:
+        return rows > 0 and (rows >= self.rows or waited_s >= self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where archiving of a partition goes on, and the records that are gone before that could happen."""
+
+    offset: int
+    lost_from: int | None
+
+
+def resume_at(archived_next: int | None, log_begins: int) -> Resume:
+    """Files are the truth; what the log no longer has between them and its beginning is lost, and said to be."""
+    if archived_next is None:
+        return Resume(log_begins, None)
+    if archived_next < log_begins:
+        return Resume(log_begins, archived_next)
+    return Resume(archived_next, None)
+
+
+@dataclass(frozen=True, slots=True)
+class MarketTimes:
+    """What one market record says of its session: the greatest event time (ns, session time), and whether it ends it."""
+
+    instrument: str
+    session: str
+    until: int
+    ended: bool

@@ -1,0 +1,71 @@
+"""Collects records by partition and closes them into files; what is not in a file yet is read again after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from services.archive.domain import Partition, RollPolicy
+from services.archive.ports import Archived, Files, TimesReader
+
+R = TypeVar("R", bound=Archived)
+
+MARKET_TOPICS = frozenset({"market.events"})
+
+
+@dataclass(slots=True)
+class OpenRun(Generic[R]):
+    """Records read but not yet in a file; `since` is when the first came (seconds, any monotonic clock)."""
+
+    since: float
+    records: list[R] = field(default_factory=list)
+
+
+class Archivist(Generic[R]):
+    """One thread owns it."""
+
+    def __init__(self, files: Files[R], policy: RollPolicy, times_of: TimesReader) -> None:
+        self._files = files
+        self._policy = policy
+        self._times_of = times_of
+        self._open: dict[Partition, OpenRun[R]] = {}
+
+    def take(self, partition: Partition, record: R, now: float) -> None:
+        """Add a record to its partition's run. A jump of offsets closes the run first: a file has no holes inside."""
+        run = self._open.get(partition)
+        if run is not None and record.offset != run.records[-1].offset + 1:
+            self._close(partition)
+            run = None
+        if run is None:
+            run = self._open[partition] = OpenRun(now)
+        run.records.append(record)
+
+    def close_due(self, now: float) -> dict[Partition, int]:
+        """Close what is due into files; returns the number of records written by partition."""
+        due = [
+            partition for partition, run in self._open.items() if self._policy.is_due(len(run.records), now - run.since)
+        ]
+        return self._close_all(due)
+
+    def close_everything(self) -> dict[Partition, int]:
+        return self._close_all(list(self._open))
+
+    def _close_all(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        written = {partition: self._close(partition) for partition in partitions}
+        if written:
+            self._files.publish_progress()
+        return written
+
+    def _close(self, partition: Partition) -> int:
+        records = self._open.pop(partition).records
+        self._files.write(partition, records)
+        if partition.topic in MARKET_TOPICS:
+            self._note_times(partition, records)
+        return len(records)
+
+    def _note_times(self, partition: Partition, records: Sequence[R]) -> None:
+        for record in records:
+            times = self._times_of(record.value) if record.value is not None else None
+            if times is not None:
+                self._files.note_times(partition, record.offset, times)

@@ -1,0 +1,22 @@
+"""What the archive is told: where files go and when they are closed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from libs.runtime.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Environment names begin with ARCHIVE_."""
+
+    model_config = SettingsConfigDict(env_prefix="ARCHIVE_")
+
+    folder: Path
+    topics_file: Path = Path("protos/topics.yaml")
+    roll_seconds: float = Field(default=60.0, gt=0)
+    roll_rows: int = Field(default=50_000, ge=1)
+    accept_holes: bool = False

@@ -28,7 +28,8 @@ class Settings(ServiceSettings):
     bar_interval_ns: int = Field(gt=0)
     emission_interval_ns: int = Field(gt=0)
     cache_folder: Path
-    instance_id: str | None = None  # static membership of the consumer group, one per replica
+    # Static membership of the consumer group, one name per replica: a killed process gets its partitions back at once.
+    instance_id: str = "model_serving-0"
 
     @field_validator("integrity_keys", "gate_keys", "policies", mode="before")
     @classmethod

@@ -21,7 +21,7 @@ class KafkaEnds:
         self.producer.close()
 
 
-def open_ends(config: KafkaConfig, name: str, instance_id: str | None) -> KafkaEnds:
+def open_ends(config: KafkaConfig, name: str, instance_id: str) -> KafkaEnds:
     """The group carries the environment's prefix, as topics do."""
     group = f"{config.topic_prefix}{name}"
     return KafkaEnds(

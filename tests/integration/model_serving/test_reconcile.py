@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import shutil
+from functools import partial
+from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
 from infra.daemon import free_port
 from libs.bundle.golden import GoldenRows
-from libs.bundle.trust import Provenance, Scope
+from libs.bundle.trust import Provenance
 from libs.runtime.kafka import Record, open_consumer
+from libs.trading.features.catalogue import full_spec
 from libs.wire.features import vector_message
 from protos.alerts.v1 import alerts_pb2
 from protos.models.v1 import models_pb2
 from protos.predictions.v1 import predictions_pb2 as pb
 from tests.builders.bundles import (
+    BAR_INTERVAL,
+    EMISSION_INTERVAL,
     NAMES,
     a_bundle,
     a_key_pair,
-    a_spec,
     a_view,
     golden_inputs,
     linear_probabilities,
@@ -35,10 +38,10 @@ from tests.integration.model_serving.place import Place, cable, wait_for
 CHALLENGER = pb.ROLE_CHALLENGER
 
 
-def a_version(place: Place, name: str, **changes: object) -> int:
+def a_version(place: Place, name: str, **changes: Any) -> int:
     """A registered version of a valid bundle, signed with this place's keys unless told otherwise."""
     folder = place.folder / name
-    digest = a_bundle(folder, **{"keys": place.keys, **changes})  # type: ignore[arg-type]
+    digest = a_bundle(folder, **{"keys": place.keys, **changes})
     return register(place.mlflow, folder, name=place.model, digest=digest)
 
 
@@ -57,13 +60,19 @@ def records(place: Place, topic: str) -> list[Record]:
     ends = consumer.end_offsets(parts)
     consumer.assign(dict.fromkeys(parts, "earliest"))
     found: list[Record] = []
-    wait_for(lambda: found.extend(consumer.poll(0.2)) or len(found) >= sum(ends.values()), why=topic)
+    while len(found) < sum(ends.values()):
+        found += consumer.poll(0.2)
     consumer.close()
     return found
 
 
 def events(place: Place) -> list[models_pb2.ModelEvent]:
     return [models_pb2.ModelEvent.FromString(record.value or b"") for record in records(place, "models.events")]
+
+
+def refused_tag(place: Place, version: int) -> str | None:
+    client = MlflowClient(tracking_uri=place.mlflow, registry_uri=place.mlflow)
+    return client.get_model_version(place.model, str(version)).tags.get("refused_reason")
 
 
 def kinds(place: Place) -> list[tuple[str, int]]:
@@ -113,8 +122,8 @@ def test_each_bad_version_is_refused_for_its_own_reason_and_the_last_accepted_se
     wait_for(lambda: place.serves() == good)
     inputs = golden_inputs(3)
     wrong = GoldenRows(inputs, linear_probabilities(inputs, weights(3, slope=2.0)))
-    other = a_spec().__class__(a_spec().features, 7 * 10**9, 250_000_000)
-    bad = {
+    other = full_spec(7 * BAR_INTERVAL, EMISSION_INTERVAL)
+    bad: dict[str, dict[str, Any]] = {
         "INTEGRITY_MISSING": {"integrity": None},
         "INTEGRITY_REFUSED": {"integrity": False},
         "INTEGRITY_UNTRUSTED": {"keys": a_key_pair(9)},
@@ -124,18 +133,13 @@ def test_each_bad_version_is_refused_for_its_own_reason_and_the_last_accepted_se
         "GOLDEN_ROWS_DIFFER": {"golden": wrong},
         "GRAPH_NOT_RUNNABLE": {"graph": b"no graph at all"},
     }
-    client = MlflowClient(tracking_uri=place.mlflow, registry_uri=place.mlflow)
     for reason, changes in bad.items():
         version = a_version(place, reason, **changes)
         wish(place, "champion", version)
-        told = wait_for(lambda version=version: place.refusal(version), why=reason)  # type: ignore[misc]
+        told = wait_for(partial(place.refusal, version), why=reason)
         assert told.startswith(f"{reason}: ")
         assert place.serves() == good
-        tags = wait_for(lambda version=version: client.get_model_version(place.model, str(version)).tags)  # type: ignore[misc]
-        assert (
-            wait_for(lambda v=version: client.get_model_version(place.model, str(v)).tags.get("refused_reason")) == told
-        )  # type: ignore[misc]
-        assert tags is not None
+        assert wait_for(partial(refused_tag, place, version)) == told
     alerts = [alerts_pb2.Alert.FromString(record.value or b"") for record in records(place, "alerts")]
     assert [alert.labels["code"] for alert in alerts] == list(bad)
     assert probability_up(place) > 0.5
@@ -163,7 +167,7 @@ def test_evidence_of_simulated_data_is_not_enough_for_a_recording(place: Place) 
     assert nobody.value.code() is grpc.StatusCode.UNAVAILABLE
     wish(place, "champion", recorded)
     wait_for(lambda: place.serves() == recorded)
-    assert place.describe().models[0].evidence == Scope.PAPER
+    assert place.describe().models[0].evidence == models_pb2.SCOPE_PAPER
 
 
 def test_the_last_accepted_serves_after_a_kill_also_while_the_alias_names_a_refused_one(place: Place) -> None:
@@ -189,7 +193,7 @@ def test_the_last_accepted_serves_after_a_kill_also_while_the_alias_names_a_refu
     assert kinds(place) == [("ACCEPTED", good), ("REFUSED", bad)]
     place.kill()
 
-    remove(place.folder / "models")
+    shutil.rmtree(place.folder / "models")
     place.start()
     wait_for(lambda: place.serves() == good, why="fetched again although the alias names another")
 
@@ -228,13 +232,3 @@ def test_mlflow_going_away_in_the_middle_stops_nothing(place: Place) -> None:
         relay.plug()
         wait_for(lambda: place.serves() == second)
         assert place.log.read_text().count("waiting; what serves goes on") == 1
-
-
-def remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder)
-
-
-def test_golden_rows_cover_what_is_not_a_number() -> None:
-    assert np.isnan(golden_inputs(3)).any()

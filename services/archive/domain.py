@@ -43,7 +43,7 @@ def resume_at(archived_next: int | None, log_begins: int) -> Resume:
 
 @dataclass(frozen=True, slots=True)
 class MarketTimes:
-    """What one market record says of its session: the greatest event time (ns, session time), and whether it ends it."""
+    """What a market record says of its session: its greatest event time (ns, session time), whether it ends it."""
 
     instrument: str
     session: str

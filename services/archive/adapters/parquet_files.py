@@ -36,7 +36,7 @@ class ParquetFiles:
         self._next[partition.topic, partition.number] = records[-1].offset + 1
 
     def stale_from(self, partition: Partition) -> int | None:
-        """The first archived offset whose times the progress file may not know: after a kill between file and progress."""
+        """The first archived offset whose times progress may not know: a kill fell between file and progress."""
         known = [seen.offset + 1 for seen in self._sessions.values() if seen.partition == partition.number]
         archived = self.next_offset(partition)
         start = max(known, default=0)

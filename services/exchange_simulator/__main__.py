@@ -11,7 +11,7 @@ from services.exchange_simulator.adapters.faults import Faults
 from services.exchange_simulator.adapters.http_api import Limits
 from services.exchange_simulator.adapters.key_file import read_keys
 from services.exchange_simulator.adapters.server import Server, Wire
-from services.exchange_simulator.adapters.sources import Played, generated
+from services.exchange_simulator.adapters.sources import Played, generated, recorded
 from services.exchange_simulator.adapters.sqlite_journal import SqliteJournal
 from services.exchange_simulator.adapters.streams import Streams
 from services.exchange_simulator.domain.generator import Flow
@@ -21,9 +21,11 @@ from services.exchange_simulator.settings import Settings
 
 def played(settings: Settings, now_ns: int) -> Played:
     fees = settings.fee(settings.maker_fee_bps, "0", "2.0"), settings.fee(settings.taker_fee_bps, "1", "5.5")
-    return generated(
-        Flow(settings.seed, settings.signal_strength), settings.symbol, fees, settings.training_seconds, now_ns
-    )
+    if settings.recordings:
+        folder = settings.state_dir / "recordings"
+        return recorded(settings.recordings, folder, settings.symbol, fees, settings.training_fraction, now_ns)
+    flow = Flow(settings.seed, settings.signal_strength)
+    return generated(flow, settings.symbol, fees, settings.training_seconds, now_ns)
 
 
 def main() -> int:

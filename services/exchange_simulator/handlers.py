@@ -128,8 +128,10 @@ class Venue:
         hour = self.tape.since(self._now - 60 * MINUTE_NS) or [bars[-1]]
         bid, ask = self._bids.best(), self._asks.best()
         return TickerFrame(
-            self._now, self.tape.direction, last, day[0].open, max(bar.high for bar in day), min(bar.low for bar in day),
-            hour[0].open, sum(bar.turnover for bar in day), sum(bar.lots for bar in day), bid, ask, self._derivative, self._sequence,
+            self._now, self.tape.direction, last,
+            day[0].open, max(bar.high for bar in day), min(bar.low for bar in day), hour[0].open,
+            sum(bar.turnover for bar in day), sum(bar.lots for bar in day),
+            bid, ask, self._derivative, self._sequence,
         )  # fmt: skip
 
     def _announce(self, wall_ns: int) -> None:
@@ -139,16 +141,16 @@ class Venue:
                 self._settle(changes, wall_ns)
 
     def _play(self, step: Step, wall_ns: int) -> None:
-        self._now = step.time_ns
+        self._now = max(self._now, step.time_ns)
         self._sequence += 1
         if step.matches:
             done = self._exchange.resting_matched(step.matches, wall_ns // MS)
             self._save(done)
         frames: list[PublicFrame] = []
         if step.prints:
-            frames.append(self._trades(step.prints))
+            frames.append(self._trades(step.prints, step.time_ns))
         if step.book_changed:
-            frames += self._depth(step.snapshot)
+            frames += self._depth(step.snapshot, step.time_ns)
         if step.forced:
             frames.append(LiquidationsFrame(step.time_ns, step.forced))
         if step.derivative is not None:
@@ -171,9 +173,9 @@ class Venue:
         prints, exchange.prints = exchange.prints, []
         self._now = max(self._now, self.session.clock.session_time(wall_ns))
         self._sequence += 1
-        frames: list[PublicFrame] = [self._trades(prints)] if prints else []
+        frames: list[PublicFrame] = [self._trades(prints, self._now)] if prints else []
         if self.session.state is State.TRADING:
-            frames += self._depth(False)
+            frames += self._depth(False, self._now)
         self._publisher.public(frames)
         self._tell(every)
 
@@ -185,21 +187,21 @@ class Venue:
             if changes:
                 self._publisher.private(changes, self.account(changes.account), self._exchange.mark)
 
-    def _trades(self, prints: list[Print]) -> TradesFrame:
-        named = [self.tape.add(self._now, traded, self._sequence) for traded in prints]
+    def _trades(self, prints: list[Print], time_ns: int) -> TradesFrame:
+        named = [self.tape.add(traded.time_ns or time_ns, traded, self._sequence) for traded in prints]
         self._exchange.last = self.instrument.price(prints[-1].price)
         if self._derivative.mark is None:
             self._exchange.mark = self._exchange.last
-        return TradesFrame(self._now, prints, [name for name, _ in named], [way for _, way in named], self._sequence)
+        return TradesFrame(time_ns, prints, [name for name, _ in named], [way for _, way in named], self._sequence)
 
-    def _depth(self, snapshot: bool) -> list[PublicFrame]:
+    def _depth(self, snapshot: bool, time_ns: int) -> list[PublicFrame]:
         bids, asks = self._bids.changes(), self._asks.changes()
         if not snapshot and not bids and not asks:
             return []
         self._update_id += 1
         if snapshot:
             return [self.book()]
-        return [BookFrame(self._now, False, bids, asks, self._update_id, self._sequence)]
+        return [BookFrame(time_ns, False, bids, asks, self._update_id, self._sequence)]
 
     def _remark(self) -> None:
         if self._derivative.mark is not None:

@@ -13,8 +13,8 @@ _NOWHERE = sys.maxsize
 class PublishedDepth:
     """The top `cap` levels of one ladder, and the changes that keep a reader equal to them.
 
-    A level that leaves the top is a change to size 0; one that moves up into it is a change to its size, so that a reader
-    who applies every change holds exactly `shown`, never more than `cap` levels.
+    A level that leaves the top is a change to size 0; one that moves up into it is a change to its size, so that a
+    reader who applies every change holds exactly `shown`, never more than `cap` levels.
     """
 
     def __init__(self, ladder: Ladder, cap: int) -> None:
@@ -35,7 +35,7 @@ class PublishedDepth:
         return sorted(self.shown.items(), key=lambda level: sign * level[0])
 
     def changes(self) -> Levels:
-        """(price, lots) of every level that differs from what is shown, best first; lots 0 removes. Then they are shown."""
+        """(price, lots) of each level that differs from what is shown, best first; 0 removes. Then they are shown."""
         ladder, shown, cap = self._ladder, self.shown, self._cap
         keys, sizes, sign = ladder.keys, ladder.sizes, ladder.sign
         edge = keys[cap - 1] if len(keys) >= cap else _NOWHERE

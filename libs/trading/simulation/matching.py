@@ -54,9 +54,9 @@ def opposite(side: Side) -> Side:
 class PriceTimeBook:
     """Known orders and anonymous size in one book; takers meet price first, then time.
 
-    A level without known orders is only a number. A level with one has a queue of places; new anonymous size joins at its
-    end, and anonymous size that shrinks leaves from its end, so a known order never gains by another's cancel unless
-    nothing anonymous is behind it.
+    A level without known orders is only a number. A level with one has a queue of places; new anonymous size joins at
+    its end, and anonymous size that shrinks leaves from its end, so a known order never gains by another's cancel
+    unless nothing anonymous is behind it.
     """
 
     def __init__(self) -> None:

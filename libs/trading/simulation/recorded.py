@@ -1,4 +1,4 @@
-"""Orders against a recording: behind the displayed queue, filled by recorded trades only; takers walk the displayed book."""
+"""Orders against a recording: filled behind the displayed queue by recorded trades; takers walk the displayed book."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class RecordedBook:
 
     - A resting order waits behind the size displayed at its price when it joined. Only trades at that price shorten the
       queue: a cancel ahead does not help, for we cannot know where in the queue it stood (conservative).
-    - A trade through the order's price fills it, up to the trade's size; a trade at its price fills it with what is left
-      when the queue ahead is gone. One trade's size is given out once.
+    - A trade through the order's price fills it, up to the trade's size; a trade at its price fills it with what is
+      left when the queue ahead is gone. One trade's size is given out once.
     - A taker walks the displayed levels. What it took stays taken until the recording sets that level again.
     """
 

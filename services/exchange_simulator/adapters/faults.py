@@ -12,8 +12,8 @@ class Kind(StrEnum):
     """What goes wrong: on the way back of a request, or in the private stream.
 
     DELAY_ANSWER keeps an answer back for `seconds`; DROP_AFTER_ACCEPT closes the connection and ERROR_AFTER_ACCEPT says
-    HTTP 502 after the request was carried out; DUPLICATE_EXECUTIONS sends an execution frame twice; DROP_ORDERS leaves an
-    order frame out; DROP_STREAMS closes every WebSocket once.
+    HTTP 502 after the request was carried out; DUPLICATE_EXECUTIONS sends an execution frame twice; DROP_ORDERS leaves
+    an order frame out; DROP_STREAMS closes every WebSocket once.
     """
 
     DELAY_ANSWER = "delay_answer"

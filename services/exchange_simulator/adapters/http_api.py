@@ -84,7 +84,8 @@ class HttpApi:
             "order/realtime": trading.open_orders, "order/history": trading.order_history,
             "execution/list": trading.executions, "position/list": trading.positions,
             "account/wallet-balance": trading.wallet, "account/fee-rate": trading.fee_rate,
-            "account/info": trading.account_info, "user/query-api": trading.key_info, "asset/coin/query-info": trading.coins,
+            "account/info": trading.account_info, "user/query-api": trading.key_info,
+            "asset/coin/query-info": trading.coins,
         }  # fmt: skip
         writes: dict[str, Private] = {
             "order/create": trading.create, "order/cancel": trading.cancel, "order/cancel-all": trading.cancel_all,

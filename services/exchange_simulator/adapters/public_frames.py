@@ -72,8 +72,9 @@ class PublicFrames:
     def _trades(self, frame: TradesFrame) -> bytes:
         ms = frame.time_ns // NS_PER_MS
         rows = [
-            f'{{"T":{ms},"s":"{self._symbol}","S":"{SIDES[traded.side]}","v":"{self._size.text(traded.lots)}",'
-            f'"p":"{self._price.text(traded.price)}","L":"{way}","i":"{name}","BT":false,"RPI":false,"seq":{frame.sequence}}}'
+            f'{{"T":{traded.time_ns // NS_PER_MS or ms},"s":"{self._symbol}","S":"{SIDES[traded.side]}",'
+            f'"v":"{self._size.text(traded.lots)}","p":"{self._price.text(traded.price)}","L":"{way}","i":"{name}",'
+            f'"BT":false,"RPI":false,"seq":{frame.sequence}}}'
             for traded, name, way in zip(frame.prints, frame.ids, frame.directions, strict=True)
         ]
         head = f'{{"topic":"{self.trades_topic}","type":"snapshot","ts":{ms},"data":['

@@ -18,7 +18,9 @@ CREATE TABLE accounts (account TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE holdings (account TEXT, symbol TEXT, body BLOB NOT NULL, PRIMARY KEY (account, symbol));
 CREATE TABLE orders (order_id TEXT PRIMARY KEY, account TEXT NOT NULL, link_id TEXT, body BLOB NOT NULL);
 CREATE UNIQUE INDEX orders_link ON orders (account, link_id) WHERE link_id IS NOT NULL;
-CREATE TABLE executions (sequence INTEGER PRIMARY KEY, account TEXT NOT NULL, order_id TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE executions (
+  sequence INTEGER PRIMARY KEY, account TEXT NOT NULL, order_id TEXT NOT NULL, body BLOB NOT NULL
+);
 """
 
 
@@ -27,7 +29,7 @@ class JournalProblem(Exception):
 
 
 class SqliteJournal:
-    """A `Journal`. A commit is in the operating system's hands before `save` returns, so a killed process loses nothing.
+    """A `Journal`. A commit is in the operating system's hands before `save` returns: a killed process loses nothing.
 
     Write-ahead log with `synchronous=NORMAL`: only a machine that loses power can lose the last commits. The accounts
     are paper, and an answer within a millisecond is worth more here than that.

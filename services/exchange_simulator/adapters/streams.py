@@ -38,7 +38,7 @@ class Listener:
         self._flush: asyncio.Task[None] | None = None
 
     async def deliver(self, patient: bool) -> None:
-        """Send what waits. `patient` lets a slow reader hold the sender back; else a slow one gets a task of its own."""
+        """Send what waits. `patient`: a slow reader holds the sender back; else a slow one gets a task of its own."""
         if patient:
             await asyncio.wait_for(
                 self._send_all(), STUCK_S

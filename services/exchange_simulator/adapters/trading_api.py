@@ -32,7 +32,7 @@ Row = TypeVar("Row", Order, Execution)
 
 
 class TradingApi:
-    """What the private paths answer. Every time in them is wall time (ms), also while a recording of another day plays."""
+    """What the private paths answer. Every time in them is wall time (ms), also while another day's recording plays."""
 
     def __init__(self, venue: PaperVenue, now_ns: Callable[[], int]) -> None:
         self._venue, self._now_ns = venue, now_ns

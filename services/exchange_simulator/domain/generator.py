@@ -5,15 +5,16 @@ Time t in seconds, x = 1e4 * ln(P / P0) in bps, z and w independent standard nor
     tendency   da = -a/T dt + sqrt(2/T) dz                T = 12 s, unit variance, seen by nobody
     price      dx = s*mu*a dt + sigma dw - x/R dt         mu = 1.8 bps/s, sigma = 3.5 bps/sqrt(s), R = 6 h
     veil       v  = r*a + sqrt(1 - r^2)*n                 r = 0.9, n a second such process with T = 4 s
-    ladder     50 levels a side on every tick from the price: level k holds b*(1 + k/12)*exp(0.5 z)*(1 +/- c*v*exp(-k/10)),
+    ladder     50 levels a side, one on each tick: level k holds b*(1 + k/12)*exp(0.5 z)*(1 +/- c*v*exp(-k/10)),
                + for bids, c = 0.5, |v| <= 2; about 13 times a second it follows the price and renews part of itself
     takers     Poisson, 7/s; one buys with probability (1 + g*a)/2, g = 0.45, |a| <= 2; sizes are log-normal
-    cascades   begin at 1/90 s, fall on one side d = +1 or -1 at random; events at 3/s, after each it ends with probability
-               1/7; each liquidates a position by a taker order that walks the book and moves x by J*(s*d + z), J = 2 bps
+    cascades   begin at 1/90 s, fall on one side d = +1 or -1 at random; events at 3/s, after each it ends with
+               probability 1/7; each liquidates a position by a taker order that walks the book and moves x by
+               J*(s*d + z), J = 2 bps
 
-With s = 0 the same flow is seen and says nothing: given everything visible, the price's expected move is nil but for the
-pull of R (0.2 bps in 10 s when x is 500 bps away). With s = 1 a unit of tendency is worth s*mu*T*(1 - exp(-h/T)) bps over
-h seconds, 10.5 for h = 8 s.
+With s = 0 the same flow is seen and says nothing: given everything visible, the price's expected move is nil but for
+the pull of R (0.2 bps in 10 s when x is 500 bps away). With s = 1 a unit of tendency is worth s*mu*T*(1 - exp(-h/T))
+bps over h seconds, 10.5 for h = 8 s.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ FUNDING_NS = 8 * 3600 * NS_PER_SECOND
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """The process's figures; see the module's formulas. Sizes in lots, the start price in ticks, a tick in quote units, rates per second."""
+    """The process's figures; see the module's formulas. Sizes in lots, rates per second, a tick in quote units."""
 
     seed: int
     signal_strength: float
@@ -72,7 +73,7 @@ def _stream(draw: str, rng: np.random.Generator) -> Iterator[float]:
 
 
 class Generator:
-    """A `Source` of a fictional market; the same `Flow` and no foreign orders give the same steps, shifted to `start_ns`."""
+    """A `Source` of a fictional market; the same `Flow` without foreign orders gives the same steps from `start_ns`."""
 
     def __init__(self, flow: Flow, start_ns: int) -> None:
         self.book = PriceTimeBook()

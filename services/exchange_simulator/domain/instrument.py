@@ -10,9 +10,9 @@ CATEGORY = "linear"
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A linear contract. Prices in quote, sizes in base units; fee rates are fractions of notional (negative: a rebate).
+    """A linear contract. Prices in quote, sizes in base units; fees are fractions of notional (negative: a rebate).
 
-    `origin` names whose market it plays (`sim.linear.BTCUSDT`, `binance.spot.BTCUSDT`); `symbol` is what is traded here.
+    `origin` names whose market it plays (`sim.linear.BTCUSDT`, `binance.spot.BTCUSDT`); `symbol` is traded here.
     """
 
     symbol: str

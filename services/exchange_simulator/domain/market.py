@@ -12,12 +12,14 @@ from libs.trading.simulation.matching import Match, OrderBook
 
 @dataclass(frozen=True, slots=True)
 class Print:
-    """One trade, in ticks and lots; `trade_id` is the source's own name for it, empty when the venue names it."""
+    """One trade, in ticks and lots. `trade_id` is the source's own name for it, empty when the venue names it;
+    `time_ns` is its own time, 0 when it is the step's."""
 
     side: Side
     price: int
     lots: int
     trade_id: str = ""
+    time_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Derivative:
 
 @dataclass(slots=True)
 class Step:
-    """What happened in the market at one moment. `matches` are those of known resting orders."""
+    """What happened in the market at one moment of its own clock. `matches` are those of known resting orders."""
 
     time_ns: int
     prints: list[Print] = field(default_factory=list)
@@ -68,7 +70,7 @@ class Source(Protocol):
 
     @property
     def next_ns(self) -> int | None:
-        """Session time of the next step; None when there is no more."""
+        """Session time at which the next step is due; None when there is no more."""
 
     def step(self) -> Step:
         """Play the next step into the book."""

@@ -10,7 +10,7 @@ from services.exchange_simulator.domain.instrument import Instrument
 
 
 class State(StrEnum):
-    """PLAYING_TRAINING: as fast as it is read. WAITING: the clock stands until told to go. TRADING: rate 1. ENDED: over."""
+    """PLAYING_TRAINING: as fast as it is read. WAITING: stands until told to go. TRADING: rate 1. ENDED: over."""
 
     PLAYING_TRAINING = "PLAYING_TRAINING"
     WAITING = "WAITING"
@@ -22,8 +22,8 @@ class State(StrEnum):
 class Session:
     """One unbroken history that the venue plays. Times are ns since 1970 UTC in session time.
 
-    While PLAYING_TRAINING the clock stands (rate 0) at the start of the slice that is being sent, and moves from slice to
-    slice: what is received then is known at its own event time, however fast the reader is.
+    While PLAYING_TRAINING the clock stands (rate 0) at the start of the slice that is being sent, and moves from slice
+    to slice: what is received then is known at its own event time, however fast the reader is.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""One program in the background: started, waited for until it answers, stopped; its crash is told with the log's tail."""
+"""One program in the background: started, waited for until it answers, stopped; a crash comes with the log's tail."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Daemon:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         limit = time.monotonic() + timeout_s
         while not answers():
@@ -109,5 +109,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """In the child: be killed by the kernel when its parent dies, however it dies."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from infra.daemon import port_is_taken
 
 STATE_FORMAT = 1
 SERVICES = ("data_ingestion", "feature_store", "model_serving", "order_routing", "archive", "exchange_simulator")
@@ -52,8 +53,10 @@ class Environment:
         return self.folder / "keys" / "venue.json"
 
 
-def open_environment(state: Path, port_base: int, recordings: Sequence[Path], seed: int, signal_strength: float) -> Environment:
-    """Open or make the environment of a source. Raises `EnvironmentProblem` for a missing file or another state format."""
+def open_environment(
+    state: Path, port_base: int, recordings: Sequence[Path], seed: int, signal_strength: float
+) -> Environment:
+    """Open or make the environment of a source. Raises `EnvironmentProblem`: a missing file, another state format."""
     missing = [str(path) for path in recordings if not path.is_file()]
     if missing:
         raise EnvironmentProblem(f"no such recording: {', '.join(missing)}")
@@ -64,7 +67,9 @@ def open_environment(state: Path, port_base: int, recordings: Sequence[Path], se
     folder = state / name
     folder.mkdir(parents=True, exist_ok=True)
     check_format(folder)
-    environment = Environment(name, folder.resolve(), port_base, tuple(path.resolve() for path in recordings), signal_strength)
+    environment = Environment(
+        name, folder.resolve(), port_base, tuple(path.resolve() for path in recordings), signal_strength
+    )
     make_venue_key(environment.key_file)
     return environment
 
@@ -74,7 +79,9 @@ def check_format(folder: Path) -> None:
     marker = folder / "FORMAT"
     if not marker.exists():
         if any(folder.iterdir()):
-            raise EnvironmentProblem(f"{folder} is not a state folder of this platform (no FORMAT in it); move it away or `make clean`")
+            raise EnvironmentProblem(
+                f"{folder} is not a state folder of this platform (no FORMAT in it); move it away or `make clean`"
+            )
         marker.write_text(f"{STATE_FORMAT}\n")
     found = marker.read_text().strip()
     if found != str(STATE_FORMAT):
@@ -105,16 +112,8 @@ def digest_of(files: Sequence[Path]) -> str:
 def check_ports(environment: Environment, external_broker: bool) -> None:
     """Raises `EnvironmentProblem` that names every port in use and the setting that moves them all."""
     wanted = {use: environment.port(use) for use in PORT_OFFSETS if not (external_broker and use.startswith("kafka"))}
-    taken = [f"{port} ({use.replace('_', ' ')})" for use, port in wanted.items() if is_taken(port)]
+    taken = [f"{port} ({use.replace('_', ' ')})" for use, port in wanted.items() if port_is_taken(port)]
     if taken:
-        raise EnvironmentProblem(f"in use: port {', '.join(taken)}; stop what uses them or choose others with PORT_BASE=NUMBER")
-
-
-def is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
+        raise EnvironmentProblem(
+            f"in use: port {', '.join(taken)}; stop what uses them or choose others with PORT_BASE=NUMBER"
+        )

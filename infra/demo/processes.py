@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -12,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+from infra.daemon import die_with_parent
+
 RESTART_DELAY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 LOG_TAIL_LINES = 25
 
@@ -83,7 +83,9 @@ class Supervisor:
         while not running.program.is_ready():
             code = running.process.poll()
             if code is not None:
-                raise ProgramFailed(f"{name} ended with {exit_text(code)} before it was ready:\n{log_tail(running.log_path)}")
+                raise ProgramFailed(
+                    f"{name} ended with {exit_text(code)} before it was ready:\n{log_tail(running.log_path)}"
+                )
             if time.monotonic() > limit:
                 raise ProgramFailed(
                     f"{name} was not ready after {running.program.ready_seconds:.0f} s:\n{log_tail(running.log_path)}"
@@ -101,7 +103,9 @@ class Supervisor:
             if running.retry_at is None:
                 quick = now - running.started_at < 30
                 running.restarts = running.restarts + 1
-                delay = RESTART_DELAY_S[min(running.restarts, len(RESTART_DELAY_S)) - 1] if quick else RESTART_DELAY_S[0]
+                delay = (
+                    RESTART_DELAY_S[min(running.restarts, len(RESTART_DELAY_S)) - 1] if quick else RESTART_DELAY_S[0]
+                )
                 running.last_exit, running.retry_at = code, now + delay
                 self._log(f"{name} ended with {exit_text(code)}; restarting in {delay:g} s")
             elif now >= running.retry_at:
@@ -127,11 +131,6 @@ class Supervisor:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
-
-
-def die_with_parent() -> None:
-    """In the child: be killed by the kernel when the supervisor dies, however it dies."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def stop_process(process: subprocess.Popen[bytes], seconds: float) -> None:

@@ -35,7 +35,7 @@ class Samples:
                 yield found, value
 
     def quantile(self, name: str, q: float, **labels: str) -> float | None:
-        """A quantile of a histogram by linear interpolation inside its bucket, in the metric's unit; None when empty."""
+        """A quantile of a histogram, interpolated inside its bucket, in the metric's unit; None when empty."""
         buckets: dict[float, float] = {}
         for found, value in self.matching(f"{name}_bucket", labels):
             bound = float(found["le"])

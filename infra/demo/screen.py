@@ -41,7 +41,9 @@ def render(samples: Samples, view: View) -> RenderableType:
     if reasons.row_count:
         parts.append(reasons)
     if any(view.restarts.values()):
-        parts.append(Text("restarted: " + ", ".join(f"{name} ×{count}" for name, count in view.restarts.items() if count)))
+        parts.append(
+            Text("restarted: " + ", ".join(f"{name} ×{count}" for name, count in view.restarts.items() if count))
+        )
     parts += [Text(line, style="dim", overflow="ellipsis", no_wrap=True) for line in view.log[-5:]]
     return Panel(Group(*parts), title=view.title, border_style="blue")
 
@@ -75,7 +77,9 @@ def account_table(samples: Samples) -> Table:
 def latency_table(samples: Samples) -> Table:
     table = titled("latency by hop", "p50 ms", "p99 ms")
     for hop, label in HOPS:
-        table.add_row(label, *(milliseconds(samples.quantile("order_routing_hop_seconds", q, hop=hop)) for q in (0.5, 0.99)))
+        table.add_row(
+            label, *(milliseconds(samples.quantile("order_routing_hop_seconds", q, hop=hop)) for q in (0.5, 0.99))
+        )
     return table
 
 

@@ -60,7 +60,7 @@ class Broker:
         return self.place.bootstrap
 
     def start(self, timeout_s: float = START_SECONDS) -> None:
-        """Prepare the folder, start, return when it answers. Raises `BrokerProblem`, `JarsMissing` or `DaemonFailed`."""
+        """Prepare, start, return when it answers. Raises `BrokerProblem`, `JarsMissing` or `DaemonFailed`."""
         prepare(self.place)
         self._daemon.start(lambda: answers(self.bootstrap), timeout_s)
 

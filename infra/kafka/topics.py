@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 TOPICS_FILE = Path(__file__).parents[2] / "protos" / "topics.yaml"
 DAY_MS = 24 * 60 * 60 * 1000
@@ -56,8 +56,8 @@ def create_topics(
 ) -> list[str]:
     """Create what is missing and return its full names; -1 takes the broker's own replication factor.
 
-    Raises `TopicsProblem` for a broker that does not answer or an existing topic with other partitions; another retention
-    is left as its operator set it."""
+    Raises `TopicsProblem` for a broker that does not answer or an existing topic with other partitions; another
+    retention is left as its operator set it."""
     wanted = {prefix + topic.name: topic for topic in topics or declared_topics()}
     try:
         admin = KafkaAdminClient(
@@ -67,14 +67,11 @@ def create_topics(
         raise TopicsProblem(f"no Kafka broker answers at {bootstrap}: {error}") from error
     try:
         there = set(admin.list_topics())
-        check_shape(
-            admin.describe_topics([name for name in wanted if name in there]) if there & set(wanted) else [], wanted
-        )
+        same = sorted(there & set(wanted))
+        check_shape(admin.describe_topics(same) if same else [], wanted)
         missing = {name: topic for name, topic in wanted.items() if name not in there}
         if missing:
-            admin.create_topics(
-                {name: request(topic, replication) for name, topic in missing.items()}, wait_for_metadata=True
-            )
+            create(admin, {name: request(topic, replication) for name, topic in missing.items()})
         return sorted(missing)
     except KafkaError as error:
         raise TopicsProblem(f"topics could not be created at {bootstrap}: {error}") from error
@@ -82,15 +79,23 @@ def create_topics(
         admin.close()
 
 
+def create(admin: KafkaAdminClient, requests: dict[str, dict[str, Any]]) -> None:
+    """Create topics and wait until each has a leader; of two that create at once the later one finds it done."""
+    answer = admin.create_topics(requests, raise_errors=False)
+    refused = [row for row in answer["topics"] if row["error_code"] not in (0, TopicAlreadyExistsError.errno)]
+    if refused:
+        raise TopicsProblem("; ".join(f"{row['name']}: {row['error_message']}" for row in refused))
+    admin.wait_for_topics(list(requests))
+
+
 def request(topic: Topic, replication: int) -> dict[str, Any]:
     return {"num_partitions": topic.partitions, "replication_factor": replication, "configs": dict(topic.configs)}
 
 
 def check_shape(found: list[dict[str, Any]], wanted: dict[str, Topic]) -> None:
+    shapes = [(row["name"], len(row["partitions"]), wanted[row["name"]].partitions) for row in found]
     wrong = [
-        f"{row['name']} has {len(row['partitions'])} partitions, {TOPICS_FILE.name} wants {wanted[row['name']].partitions}"
-        for row in found
-        if len(row["partitions"]) != wanted[row["name"]].partitions
+        f"{name} has {has} partitions, {TOPICS_FILE.name} wants {wants}" for name, has, wants in shapes if has != wants
     ]
     if wrong:
         raise TopicsProblem(

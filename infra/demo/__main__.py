@@ -1,0 +1,56 @@
+"""Runs the whole platform on this machine: `python -m infra.demo`, or `make demo`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from infra.demo.environment import EnvironmentProblem, check_ports, open_environment
+from infra.demo.modelling import RetrainingFailed
+from infra.demo.plan import Plan
+from infra.demo.processes import ProgramFailed
+from infra.demo.run import Demo
+from infra.demo.summary import has_traded, line, summary_of
+from infra.kafka.broker import BrokerProblem
+from infra.kafka.topics import TopicsProblem
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="end by itself, counted from the first prediction")
+    ] = None,
+    recording: Annotated[str, typer.Option(help="FILE,FILE: learn from the first, trade the second")] = "",
+    signal_strength: Annotated[float, typer.Option("--signal", min=0, max=5, help="of the generated market")] = 1.0,
+    seed: Annotated[int, typer.Option(help="of the generated market")] = 7,
+    port_base: Annotated[int, typer.Option(min=1024, max=65000, help="the first of the ports used")] = 27_000,
+    state: Annotated[Path, typer.Option(help="where environments are kept")] = ROOT / ".state",
+    broker: Annotated[str, typer.Option(help="your own Kafka, host:port, instead of a local one")] = "",
+) -> None:
+    console = Console()
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    recordings = [Path(part) for part in recording.split(",") if part]
+    try:
+        environment = open_environment(state, port_base, recordings, seed, signal_strength)
+        check_ports(environment, bool(broker))
+        story = Demo(environment, Plan(environment, ROOT, broker or None, seed), ROOT, seconds, console)
+        try:
+            story.run()
+        except KeyboardInterrupt:
+            console.print("stopped on request")
+    except (EnvironmentProblem, ProgramFailed, RetrainingFailed, BrokerProblem, TopicsProblem) as problem:
+        print(problem, file=sys.stderr)
+        raise typer.Exit(1) from None
+    summary = summary_of(story.outcome, environment.name)
+    print(line(summary), flush=True)
+    raise typer.Exit(0 if has_traded(summary) else 2)
+
+
+if __name__ == "__main__":
+    typer.run(demo)

@@ -1,0 +1,175 @@
+"""The story of a demo: start everything, let the past play, make a model from it, trade, end cleanly."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from infra.demo.environment import Environment
+from infra.demo.modelling import Retraining, Verdict
+from infra.demo.plan import Plan
+from infra.demo.processes import Supervisor
+from infra.demo.scrape import Samples, scrape
+from infra.demo.screen import View, render
+from infra.demo.source import Session, Source, SourceProblem
+from infra.kafka.topics import create_topics
+
+REFRESH_S = 1.0
+SETTLE_S = 20.0  # serving polls aliases every few seconds; after that a model that has not come will not come
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the demo has seen so far."""
+
+    verdict: Verdict | None = None
+    judged_at: float | None = None  # monotonic
+    first_prediction_at: float | None = None
+    samples: Samples = field(default_factory=lambda: Samples({}))
+    session: Session | None = None
+
+
+class Demo:
+    """One run over one environment. `seconds` None: until Ctrl-C."""
+
+    def __init__(
+        self, environment: Environment, plan: Plan, root: Path, seconds: float | None, console: Console
+    ) -> None:
+        self._environment = environment
+        self._plan = plan
+        self._root = root
+        self._seconds = seconds
+        self._console = console
+        self._log: deque[str] = deque(maxlen=200)
+        self._supervisor = Supervisor(environment.folder / "logs", root, self._say)
+        self._source = Source(plan.simulator_address)
+        self._retraining: Retraining | None = None
+        self.outcome = Outcome()
+
+    def run(self) -> Outcome:
+        """Returns what was seen; stops everything on the way out, however it ends."""
+        try:
+            self._start()
+            self._watch()
+        finally:
+            self._console.print("stopping …", style="dim")
+            if self._retraining is not None:
+                self._retraining.stop()
+            self._supervisor.stop_all()
+        return self.outcome
+
+    def _start(self) -> None:
+        for program in self._plan.foundation:
+            self._step(f"starting {program.name}", lambda program=program: self._supervisor.start(program))  # type: ignore[misc]
+        self._step("creating topics", lambda: create_topics(self._plan.bootstrap, self._environment.topic_prefix))
+        self._step("starting the venue", lambda: self._supervisor.start(self._plan.venue))
+        self._step("starting the services", lambda: self._supervisor.start_all(self._plan.services))
+        for line in self._plan.things_to_try():
+            self._console.print(line, markup=False, highlight=False)
+        self._step("starting data_ingestion", lambda: self._supervisor.start(self._plan.ingestion))
+
+    def _step(self, what: str, act: Callable[[], object]) -> None:
+        began = time.monotonic()
+        with self._console.status(f"{what} …"):
+            act()
+        self._console.print(f"{what}: done in {time.monotonic() - began:.1f} s", style="dim")
+
+    def _watch(self) -> None:
+        screen = self._console.is_terminal
+        with Live(console=self._console, refresh_per_second=2, transient=False, auto_refresh=screen) as live:
+            last_line = ""
+            while not self._is_over():
+                self._supervisor.revive()
+                stage = self._advance()
+                if screen:
+                    live.update(render(self.outcome.samples, self._view(stage)))
+                elif stage != last_line:
+                    self._console.print(Text(stage))
+                    last_line = stage
+                time.sleep(REFRESH_S)
+            if not screen:
+                live.update(render(self.outcome.samples, self._view("the end")), refresh=True)
+
+    def _advance(self) -> str:
+        """Look at everything once, do what is due, and say where the story is."""
+        outcome = self.outcome
+        outcome.samples = scrape(self._plan.metrics_ports)
+        outcome.session = self._announced() or outcome.session
+        now = time.monotonic()
+        if outcome.first_prediction_at is None and outcome.samples.total("model_serving_predictions_total"):
+            outcome.first_prediction_at = now
+        if outcome.session is None:
+            return "waiting for the venue's announcement"
+        if not self._has_model() and outcome.verdict is None:
+            return self._make_model(outcome.session)
+        if outcome.session.state == "WAITING":
+            self._source.go(outcome.session.session)
+            return "the recording goes on at rate 1"
+        return self._trading(now)
+
+    def _make_model(self, session: Session) -> str:
+        if self._retraining is None:
+            if session.state == "PLAYING_TRAINING":
+                return played(session)
+            self._retraining = Retraining(
+                self._plan.retrain_argv(session), self._plan.env, self._root, self._environment.folder / "logs"
+            )
+        verdict = self._retraining.verdict()
+        if verdict is not None:
+            self.outcome.verdict, self.outcome.judged_at = verdict, time.monotonic()
+            for reason in verdict.reasons:
+                self._say(f"the gate: {reason}")
+            return "the gate has judged"
+        return f"making the model: {self._retraining.progress()[:110]}"
+
+    def _trading(self, now: float) -> str:
+        since = self._counted_from()
+        if since is None:
+            return "waiting for the first prediction"
+        left = "" if self._seconds is None else f", {max(0.0, self._seconds - (now - since)):.0f} s left"
+        state = self.outcome.session.state.lower() if self.outcome.session else "?"
+        return f"{state}{left}"
+
+    def _counted_from(self) -> float | None:
+        """The first prediction at rate 1 or the verdict, whichever comes first."""
+        moments = [at for at in (self.outcome.judged_at, self.outcome.first_prediction_at) if at is not None]
+        return min(moments) if moments else None
+
+    def _is_over(self) -> bool:
+        since = self._counted_from()
+        if since is None or self._seconds is None:
+            return False
+        waited = time.monotonic() - since
+        ended = self.outcome.session is not None and self.outcome.session.state == "ENDED"
+        return waited >= self._seconds or (ended and waited >= SETTLE_S)
+
+    def _has_model(self) -> bool:
+        return bool(self.outcome.samples.labels_of("model_serving_model_info"))
+
+    def _announced(self) -> Session | None:
+        try:
+            return self._source.sessions()[0]
+        except (SourceProblem, IndexError):
+            return None
+
+    def _view(self, stage: str) -> View:
+        restarts = {name: running.restarts for name, running in self._supervisor.running.items()}
+        return View(f"trading-platform · {self._environment.name}", stage, list(self._log), restarts)
+
+    def _say(self, line: str) -> None:
+        self._log.append(line)
+        if not self._console.is_terminal:
+            self._console.print(Text(line))
+
+
+def played(session: Session) -> str:
+    """Progress of the fast stretch, by the session's own clock."""
+    whole = session.training_end_ns - session.training_start_ns
+    return f"playing {whole / 60e9:.0f} minutes of the past, fast (session time runs at {session.rate:g}×)"

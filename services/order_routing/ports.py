@@ -254,6 +254,11 @@ class Standings(Protocol):
     def standing(self, bundle_digest: str) -> ModelStanding: ...
 
 
+class Announcement(Protocol):
+    def sessions(self) -> dict[str, str]:
+        """The session in play by instrument; empty where nothing is announced. Raises VenueUnavailable."""
+
+
 class Publisher(Protocol):
     def publish(self, account: str, events: Sequence[tuple[int, bytes]]) -> int:
         """Send in order and wait for every acknowledgement; the last sequence acknowledged without a hole before it."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlencode
@@ -43,6 +45,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PAGE = 100
+WARM_S = 2.0
 RECEIVE_WINDOW_MS = 2_000
 WRITTEN = "http11.send_request_body.complete"
 
@@ -55,7 +58,6 @@ class BybitVenue:
         url: str,
         credentials: Credentials,
         clock: Clock,
-        *,
         category: str = "linear",
         account: str = "",
         receive_window_ms: int = RECEIVE_WINDOW_MS,
@@ -212,12 +214,12 @@ class BybitVenue:
     def time_here(self, now: int) -> int:
         return now + self._offset
 
-    def warm(self) -> None:
-        """Keep the order connection open, so that an order pays for no handshake."""
-        try:
-            self._orders.get("/v5/market/time")
-        except httpx.HTTPError as error:
-            raise VenueUnavailable(f"the venue's time: {error}") from error
+    def keep_warm(self, stop: threading.Event) -> None:
+        """Keep the orders' connection open, so that an order pays for no handshake."""
+        while not stop.is_set():
+            with suppress(httpx.HTTPError):
+                self._orders.get("/v5/market/time")
+            stop.wait(WARM_S)
 
     # --- asking
 

@@ -301,4 +301,3 @@ def _check(wish: OrderWish) -> None:
             violations[name] = f"{value} is not greater than 0"
     if violations:
         raise InvalidRequest(violations)
-

@@ -13,10 +13,6 @@ from services.order_routing.handlers.sending import Sender
 from services.order_routing.ports import Observer, Standings
 
 
-class UnknownInstrument(Exception):
-    """A prediction of an instrument that this account does not trade."""
-
-
 class Predictions:
     """The hot path: one prediction in, one decision row out, at most one order sent."""
 
@@ -33,16 +29,19 @@ class Predictions:
         self._standings = standings
         self._instruments = instruments
         self._observer = observer
+        self._strangers: set[str] = set()
 
     def handle(self, prediction: Prediction, at: InputAt) -> Order | None:
         """Decide once, however often the prediction comes. Returns the order after the venue's answer, if there is one.
 
-        Raises UnknownInstrument when the venue's filters of the instrument are not known.
+        A prediction of an instrument that this account does not trade only moves the offset; people are told once.
         """
         rules = self._instruments.get(prediction.instrument)
-        if rules is None:
-            raise UnknownInstrument(prediction.instrument)
         account, policy = self._account, self._account.policy
+        if rules is None:
+            account.skip(at)
+            self._not_ours(prediction.instrument)
+            return None
         with account.lock:
             if self._decided(prediction):
                 account.skip(at)
@@ -66,6 +65,11 @@ class Predictions:
         if planned.order is None:
             return None
         return self._send(prediction, planned.order)
+
+    def _not_ours(self, instrument: str) -> None:
+        if instrument not in self._strangers:
+            self._strangers.add(instrument)
+            self._account.alerts.alert("UNKNOWN_INSTRUMENT", f"{instrument} is not traded here", critical=False)
 
     def _send(self, prediction: Prediction, order: Order) -> Order:
         account = self._account

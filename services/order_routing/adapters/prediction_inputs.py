@@ -1,0 +1,55 @@
+"""The router's inputs: predictions from the journal's offsets, model events from their beginning."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from libs.runtime.kafka import Consumer, Record
+from libs.trading.scoring import Prediction
+from libs.wire.malformed import MalformedMessage
+from libs.wire.predictions import decode_prediction
+from services.order_routing.adapters.kafka_log import InputLog
+from services.order_routing.adapters.verdicts import Verdicts
+from services.order_routing.domain import InputAt
+
+PREDICTIONS, MODEL_EVENTS = "predictions", "models.events"
+WAIT_S = 0.05
+
+
+class Inputs:
+    """Runs as tasks. Decisions begin only when every verdict that was signed before is known."""
+
+    def __init__(self, open_reader: Callable[[], Consumer], verdicts: Verdicts) -> None:
+        self._predictions = InputLog(open_reader, PREDICTIONS)
+        self._models = InputLog(open_reader, MODEL_EVENTS)
+        self._verdicts = verdicts
+
+    def are_caught_up(self) -> bool:
+        return self._predictions.is_caught_up() and self._models.is_caught_up()
+
+    def hear_models(self, stop: threading.Event) -> None:
+        self._models.run(stop, {}, lambda record: self._verdicts.hear(record.value or b""))
+
+    def decide(
+        self,
+        stop: threading.Event,
+        next_offsets: dict[tuple[str, int], int],
+        handle: Callable[[Prediction, InputAt], object],
+        poison: Callable[[InputAt, str], None],
+    ) -> None:
+        """Every prediction goes to `handle`, a record that is none goes to `poison` with the reason."""
+        while not self._models.is_caught_up():
+            if stop.wait(WAIT_S):
+                return
+
+        def take(record: Record) -> None:
+            at = InputAt(record.topic, record.partition, record.offset)
+            try:
+                prediction = decode_prediction(record.value or b"")
+            except MalformedMessage as error:
+                poison(at, str(error))
+                return
+            handle(prediction, at)
+
+        self._predictions.run(stop, next_offsets, take)

@@ -1,0 +1,39 @@
+"""Brings the outbox to its topic: in order, without holes, and without doubles that a reader could see."""
+
+from __future__ import annotations
+
+from services.order_routing.handlers.account import Account
+from services.order_routing.ports import Publisher
+
+BATCH = 500
+
+
+class Outbox:
+    """One thread owns it. What is on the topic is asked at the start and after every failure, never assumed."""
+
+    def __init__(self, account: Account, publisher: Publisher) -> None:
+        self._account = account
+        self._publisher = publisher
+        self._after: int | None = None
+
+    def publish(self) -> int:
+        """Send what waits. Returns how many events were acknowledged.
+
+        Raises what the publisher raises while the topic cannot be read, LeaseLost when another holds the account.
+        """
+        account = self._account
+        name = account.policy.account
+        if self._after is None:
+            on_topic = self._publisher.last_sequence(name)
+            self._after = max(on_topic or 0, account.journal.published(name))
+        account.fence(account.clock())
+        events = account.journal.events(name, self._after, BATCH)
+        if not events:
+            return 0
+        done = self._publisher.publish(name, events)
+        if done > self._after:
+            account.journal.mark_published(account.lease, done)
+        acknowledged = max(0, done - self._after)
+        # After a failure the broker may still have taken what it did not acknowledge: look before sending again.
+        self._after = done if done == events[-1][0] else None
+        return acknowledged

@@ -124,4 +124,5 @@ def student_over_normal(probability: float, degrees: int) -> float:
     z = NormalDist().inv_cdf(probability)
     first = (z**3 + z) / (4.0 * degrees)
     second = (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / (96.0 * degrees**2)
-    return (z + first + second) / z
+    third = (3.0 * z**7 + 19.0 * z**5 + 17.0 * z**3 - 15.0 * z) / (384.0 * degrees**3)
+    return (z + first + second + third) / z

@@ -37,6 +37,7 @@ class Market:
     horizon_sigma_bps: float = 12.0
     half_spread_bps: float = 0.1
     threshold_sigmas: float = 0.5
+    volatility_swing: float = 0.0  # share by which calm and wild half minutes differ from the mean
     seed: int = 1
 
     @property
@@ -51,7 +52,7 @@ class World:
     market: Market
     quotes: QuoteRows
     expected: Floats
-    spread_of_return: float
+    spread_of_return: Floats
     future: Floats
     labels: NDArray[np.int64]
     label_end: NDArray[np.int64]
@@ -75,12 +76,14 @@ def a_world(market: Market) -> World:
     sigma = market.horizon_sigma_bps * 1e-4
     ahead = sum(phi**k for k in range(1, h + 1))  # steps i+1 .. i+h, the position is opened one row later
     drift = market.edge * sigma / ahead * state
-    noise_var = max(1e-12, sigma**2 * (1 - market.edge**2) / h - 0.0)
-    steps = np.concatenate(([0.0], drift[:-1] + rng.normal(size=total - 1) * math.sqrt(noise_var)))
+    wild = 1 + market.volatility_swing * np.sign(np.sin(2 * np.pi * np.arange(total) * market.interval_s / 60.0 + 0.1))
+    noise = rng.normal(size=total - 1) * math.sqrt(sigma**2 * (1 - market.edge**2) / h) * wild[1:]
+    steps = np.concatenate(([0.0], drift[:-1] + noise))
     mid = 50_000.0 * np.exp(np.cumsum(steps))
     future = mid[h + 1 : n + h + 1] / mid[1 : n + 1] - 1.0
     expected = market.edge * sigma * state[:n]
-    residual = float(np.std(future - expected))
+    ahead_wild = np.sqrt(np.convolve(wild**2, np.ones(h), "valid")[1 : n + 1] / h)
+    residual = float(np.std(future - expected)) * ahead_wild / math.sqrt(float(np.mean(ahead_wild**2)))
     cut = market.threshold_sigmas * float(future.std())
     labels = np.where(future >= cut, 2, np.where(future <= -cut, 0, 1)).astype(np.int64)
     as_of = START + (np.arange(n) * market.interval_s * SECOND).astype(np.int64)

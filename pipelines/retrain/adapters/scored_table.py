@@ -46,7 +46,7 @@ def read_scored(path: Path) -> ScoredTable:
         raise TableError(f"{path.name}: {error}") from error
     if missing := [name for name in NEEDED if name not in table.column_names]:
         raise TableError(f"{path.name}: missing {', '.join(missing)}")
-    table = table.append_column(PLACE, pa.array(np.arange(table.num_rows)))
+    table = _plain_text(table).append_column(PLACE, pa.array(np.arange(table.num_rows)))
     table = table.sort_by([(name, "ascending") for name in ("as_of", "instrument", "session")])
     try:
         quotes = QuoteRows(
@@ -67,6 +67,14 @@ def read_scored(path: Path) -> ScoredTable:
         return ScoredTable(rows, _numbers(table, PLACE, np.int64))
     except (ValueError, KeyError) as error:
         raise TableError(f"{path.name}: {error}") from error
+
+
+def _plain_text(table: pa.Table) -> pa.Table:
+    """Instrument and session as plain text: a dictionary would be sorted by its codes."""
+    for name in ("instrument", "session"):
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, table.column(name).cast(pa.string()))
+    return table
 
 
 def _members(table: pa.Table) -> list[re.Match[str]]:

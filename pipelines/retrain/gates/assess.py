@@ -89,8 +89,9 @@ def assess(case: Case, policy: Policy, draws: Draws) -> Assessment:
     costly = run(hold_out.quotes, hold_out.score, case.threshold, costly_terms)
     climatology = metrics.class_frequencies(case.earlier.labels)
 
-    def total(name: str, profit: Floats) -> Bounded:
-        blocks = draw_blocks(model.times, block_ns, sampling.draws, draws(name))
+    blocks = draw_blocks(model.times, block_ns, sampling.draws, draws("profit"))
+
+    def total(profit: Floats) -> Bounded:
         if isinstance(blocks, TooShort):
             return blocks
         return sum_interval(model.times, profit, blocks, sampling.confidence)
@@ -105,11 +106,11 @@ def assess(case: Case, policy: Policy, draws: Draws) -> Assessment:
         block_ns=block_ns,
         period_ns=period_ns,
         model=model,
-        net=total("net", model.profit),
+        net=total(model.profit),
         costly=costly,
-        costly_net=total("costly", costly.profit),
+        costly_net=total(costly.profit),
         cost_factor=factor,
-        naive=tuple(Against(r.name, r.run, total(r.name, model.profit - r.run.profit)) for r in rules),
+        naive=tuple(Against(r.name, r.run, total(model.profit - r.run.profit)) for r in rules),
         naive_before=before.name,
         direction=metrics.directional_auc(
             hold_out.probabilities,
@@ -148,10 +149,10 @@ def _forecast(probabilities: Floats, rows: Scored, climatology: Floats, bins: in
     )
 
 
-def _champion(case: Case, terms: Terms, model: Run, total: Callable[[str, Floats], Bounded]) -> Against | None:
+def _champion(case: Case, terms: Terms, model: Run, total: Callable[[Floats], Bounded]) -> Against | None:
     """The champion's own recorded scores; where it said nothing it is taken to have said 'no edge'."""
     champion = case.champion
     if not isinstance(champion, LiveChampion):
         return None
     rival = run(case.hold_out.quotes, np.nan_to_num(champion.score), champion.threshold, terms)
-    return Against(champion.digest, rival, total("champion", model.profit - rival.profit))
+    return Against(champion.digest, rival, total(model.profit - rival.profit))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ Floats = NDArray[np.float64]
 
 PARITY_ROWS = 10_000
 PARITY_BEFORE, PARITY_AFTER = 1e-6, 1e-5
+LOOK_AHEAD = 8  # vectors
 LEAST_SPREAD = 1e-6  # of p_up - p_down over real rows: below it the outputs are a constant
 
 
@@ -25,6 +25,14 @@ class Parity:
     before: float
     after: float
     flips: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """A replay's vectors in order: `as_of` int64 (n,) in ns, `values` float32 (n, features)."""
+
+    as_of: NDArray[np.int64]
+    values: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,39 +110,26 @@ def leakage(found: Canary | None) -> Line:
     return Line("leakage", ok, value, asked, reason)
 
 
-Rows = NDArray[np.void]
-Replay = Callable[[Rows], tuple[NDArray[np.int64], NDArray[np.float32]]]  # events -> (as-of, float32 values) by vector
+def canary(before: Vectors, after: Vectors, cut: int) -> Canary:
+    """Compare two replays of one log, the second with everything after `cut` (ns) shuffled.
 
-
-def canary(replay: Replay, rows: Rows, times: NDArray[np.int64], cut: int, order: NDArray[np.intp]) -> Canary:
-    """Shuffle what comes after `cut` (ns) and count the vectors as of `cut` or earlier that changed by a byte.
-
-    `rows` are the events in log order with their event `times`; `order` is a permutation of the rows after the cut, so
-    chance stays with the caller. Shuffled events take over the times of those they replace, so the log stays in order.
-    The planted feature is the first vector value after each as-of: it must change, or the canary is blind.
+    Vectors as of `cut` or earlier must not change by a byte. The planted feature looks `LOOK_AHEAD` vectors ahead: it
+    must change, or the shuffle was too weak to show anything.
     """
-    future = np.flatnonzero(times > cut)
-    if future.size != order.size:
-        raise ValueError(f"{order.size} places for {future.size} events after the cut")
-    shuffled = rows.copy()
-    shuffled[future] = rows[future[order]]
-    if rows.dtype.names and "event_time" in rows.dtype.names:
-        shuffled["event_time"] = rows["event_time"]
-    as_of, values = replay(rows)
-    other_as_of, other = replay(shuffled)
-    past, other_past = as_of <= cut, other_as_of <= cut
-    if not np.array_equal(as_of[past], other_as_of[other_past]):
-        return Canary(int(past.sum()), int(past.sum()), 0)
-    changed = _changed(values[past], other[other_past])
-    return Canary(int(past.sum()), changed, _changed(_ahead(values)[past], _ahead(other)[other_past]))
+    past, other_past = before.as_of <= cut, after.as_of <= cut
+    compared = int(past.sum())
+    if not np.array_equal(before.as_of[past], after.as_of[other_past]):
+        return Canary(compared, compared, 0)
+    changed = _changed(before.values[past], after.values[other_past])
+    planted = _changed(_ahead(before.values)[past], _ahead(after.values)[other_past])
+    return Canary(compared, changed, planted)
 
 
 def _ahead(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A feature that looks ahead: the values of the next vector (the last one looks at itself)."""
-    return np.concatenate((values[1:], values[-1:]))
+    """A feature that looks ahead; the last vectors look at themselves."""
+    return np.concatenate((values[LOOK_AHEAD:], values[-LOOK_AHEAD:]))[: len(values)]
 
 
 def _changed(first: NDArray[np.float32], second: NDArray[np.float32]) -> int:
-    width = first.shape[1] if first.ndim == 2 else 1
-    left, right = (np.ascontiguousarray(a).view(np.uint32).reshape(-1, width) for a in (first, second))
+    left, right = (np.ascontiguousarray(values).view(np.uint32) for values in (first, second))
     return int(np.any(left != right, axis=1).sum())

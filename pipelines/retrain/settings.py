@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -115,3 +116,23 @@ PRODUCTION = RetrainSettings(
     },
 )
 PRESETS = {"demo": DEMO, "production": PRODUCTION}
+
+
+class Source(_Frozen):
+    """Real bars in `data`, or the stretch [from_ns, to_ns) of as-of of one session in `archive`."""
+
+    data: Path | None = None
+    archive: Path | None = None
+    instrument: str | None = None
+    session: str | None = None
+    from_ns: int = 0
+    to_ns: int | None = None
+    patience_s: float = Field(default=600.0, ge=0.0)
+
+
+class Request(_Frozen):
+    """One run: what is learnt from what, under which policy, for accounts of which scope (None: the data's own)."""
+
+    source: Source
+    settings: RetrainSettings
+    needed_scope: Literal["SIMULATED", "PAPER", "LIVE"] | None = None

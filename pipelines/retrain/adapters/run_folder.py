@@ -82,6 +82,15 @@ class RunFolder:
         return self.path / "gate" / "summary.json"
 
     @property
+    def plots(self) -> Path:
+        return self.path / "gate" / "report.png"
+
+    @property
+    def request(self) -> Path:
+        """What this run was asked for: its source and all settings."""
+        return self.path / "request.json"
+
+    @property
     def registration(self) -> Path:
         return self.path / "register" / "registration.json"
 

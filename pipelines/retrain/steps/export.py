@@ -14,15 +14,14 @@ from libs.bundle import manifest as bundle
 from libs.bundle.folder import write_bundle
 from libs.bundle.golden import GoldenRows
 from libs.bundle.trust import Provenance
-from libs.trading.labels import LabelSpec, direction
+from libs.trading.labels import LabelSpec
 from libs.trading.scoring import DIRECTION_CLASSES
 from pipelines.retrain.adapters.forest import Member, softmax
 from pipelines.retrain.adapters.onnx_graph import Vote, fuse
 from pipelines.retrain.adapters.onnx_session import Scorer, open_graph
 from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_facts, write_facts
-from pipelines.retrain.adapters.tables import Columns, pick, read_columns, write_columns
+from pipelines.retrain.adapters.tables import Columns, read_columns
 from pipelines.retrain.steps.calibrate import Calibrator
-from pipelines.retrain.steps.dataset import QUOTE_COLUMNS
 from pipelines.retrain.steps.train import load_features
 
 Floats = NDArray[np.float64]
@@ -34,7 +33,7 @@ EXTREMES = np.array([np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 0.0, -0.0, 1e-45,
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Fitted:
+class Fitted:
     """The kept members with everything that the vote needs."""
 
     members: Mapping[str, Member]
@@ -51,9 +50,9 @@ class _Fitted:
 
 
 def export(run: RunFolder, members: Mapping[str, Member], spec: LabelSpec, code_version: str, seed: int) -> str:
-    """Write the bundle, the facts of parity and both tables for the gate; returns the bundle's digest."""
+    """Write the bundle and the facts of its parity; returns the bundle's digest."""
     trained, calibration = read_facts(run.train_facts, "train"), read_facts(run.calibration, "calibrate")
-    fitted = _fitted(run, members, calibration)
+    fitted = read_fitted(run, members)
     votes = fitted.votes()
     columns, features = read_columns(run.dataset_table, "dataset"), load_features(run)
     graph = fuse(votes, features.shape[1])
@@ -65,14 +64,12 @@ def export(run: RunFolder, members: Mapping[str, Member], spec: LabelSpec, code_
     if run.bundle.exists():
         shutil.rmtree(run.bundle)
     manifest = _manifest(run, fitted, votes, spec, trained, calibration, columns, code_version, seed)
-    digest = write_bundle(run.bundle, manifest, graph, {n: fitted.models[n] for n in fitted.weights}, golden)
-    threshold = float(trained["threshold"])
-    _write_hold_out(run, fitted, score, columns, features, held, threshold)
-    _write_out_of_fold(run, fitted, columns)
-    return digest
+    return write_bundle(run.bundle, manifest, graph, {n: fitted.models[n] for n in fitted.weights}, golden)
 
 
-def _fitted(run: RunFolder, members: Mapping[str, Member], calibration: Mapping[str, Any]) -> _Fitted:
+def read_fitted(run: RunFolder, members: Mapping[str, Member]) -> Fitted:
+    """The members that the vote kept. Raises RunError that names the step to run first."""
+    calibration = read_facts(run.calibration, "calibrate")
     weights = {name: float(calibration["weights"][name]) for name in members if name in calibration["weights"]}
     models = {}
     for name in weights:
@@ -85,7 +82,7 @@ def _fitted(run: RunFolder, members: Mapping[str, Member], calibration: Mapping[
         for name, found in calibration["calibrators"].items()
     }
     threshold = calibration["threshold"]
-    return _Fitted(members, models, calibrators, weights, None if threshold is None else float(threshold))
+    return Fitted(members, models, calibrators, weights, None if threshold is None else float(threshold))
 
 
 # --- parity --------------------------------------------------------------------------------------------------
@@ -111,13 +108,13 @@ def _parity_rows(features: Rows, held: NDArray[np.intp], votes: list[Vote], seed
     return np.ascontiguousarray(np.concatenate((real, *odd, holes, extremes)), dtype=np.float32)
 
 
-def _write_parity(run: RunFolder, fitted: _Fitted, votes: list[Vote], graph: bytes, rows: Rows) -> None:
+def _write_parity(run: RunFolder, fitted: Fitted, votes: list[Vote], graph: bytes, rows: Rows) -> None:
     native = {name: fitted.members[name].raw_scores(fitted.models[name], rows) for name in fitted.weights}
     exposed = open_graph(fuse(votes, rows.shape[1], member_outputs=True))(rows)[1:]
     before = max(
         float(np.max(np.abs(softmax(native[vote.name]) - own))) for vote, own in zip(votes, exposed, strict=True)
     )
-    expected = _ensemble(fitted, native)
+    expected = ensemble(fitted, native)
     served = open_graph(graph)(rows)[0]
     flips = _decisions(expected, fitted.threshold) != _decisions(served, fitted.threshold)
     facts = {
@@ -129,7 +126,8 @@ def _write_parity(run: RunFolder, fitted: _Fitted, votes: list[Vote], graph: byt
     write_facts(run.export_facts, {"parity": facts})
 
 
-def _ensemble(fitted: _Fitted, scores: Mapping[str, Floats]) -> Floats:
+def ensemble(fitted: Fitted, scores: Mapping[str, Floats]) -> Floats:
+    """The calibrated vote of native raw scores (n, 3) by member, float64 (n, 3)."""
     total = np.zeros(scores[next(iter(fitted.weights))].shape)
     for name, weight in fitted.weights.items():
         total += weight * fitted.calibrators[name].probabilities(scores[name])
@@ -159,7 +157,7 @@ def _golden(score: Scorer, judged: Rows, real: Rows) -> GoldenRows:
 
 def _manifest(
     run: RunFolder,
-    fitted: _Fitted,
+    fitted: Fitted,
     votes: list[Vote],
     spec: LabelSpec,
     trained: Mapping[str, Any],
@@ -219,47 +217,3 @@ def _manifest(
         seed=seed,
         evaluation=bundle.EvaluationWindow(int(trained["holdout_from_ns"]), int(trained["holdout_to_ns"])),
     )
-
-
-# --- what the gate reads -------------------------------------------------------------------------------------
-
-
-def _write_hold_out(
-    run: RunFolder,
-    fitted: _Fitted,
-    score: Scorer,
-    columns: Columns,
-    features: Rows,
-    held: NDArray[np.intp],
-    threshold: float,
-) -> None:
-    rows = pick(columns, held)
-    scored: dict[str, NDArray[Any]] = dict(_judged(rows))
-    scored["label"] = direction(rows["future_return"], threshold)
-    scored["fold"] = np.full(held.size, -1, dtype=np.int64)
-    _put(scored, "p", score(features[held])[0])
-    for name in fitted.weights:
-        own = fitted.members[name].raw_scores(fitted.models[name], features[held])
-        _put(scored, f"{name}_p", fitted.calibrators[name].probabilities(own))
-    write_columns(run.holdout_scored, scored)
-
-
-def _write_out_of_fold(run: RunFolder, fitted: _Fitted, columns: Columns) -> None:
-    table = read_columns(run.out_of_fold, "train")
-    rows = pick(columns, table["row"])
-    scored: dict[str, NDArray[Any]] = dict(_judged(rows)) | {"label": table["label"], "fold": table["fold"]}
-    scores = {name: np.stack([table[f"{name}.{c}"] for c in range(3)], axis=1) for name in fitted.weights}
-    _put(scored, "p", _ensemble(fitted, scores))
-    for name in fitted.weights:
-        _put(scored, f"{name}_p", fitted.calibrators[name].probabilities(scores[name]))
-    write_columns(run.oof_scored, scored)
-
-
-def _judged(rows: Columns) -> Columns:
-    names = (*QUOTE_COLUMNS, "entry_time", "label_end", "entry_bid", "entry_ask", "exit_bid", "exit_ask")
-    return {name: rows[name] for name in (*names, "future_return", "weight")}
-
-
-def _put(columns: dict[str, NDArray[Any]], prefix: str, probabilities: Floats) -> None:
-    for c, name in enumerate(DIRECTION_CLASSES):
-        columns[f"{prefix}_{name}"] = np.ascontiguousarray(probabilities[:, c])

@@ -20,11 +20,12 @@ from pipelines.retrain.steps.dataset import FEATURE
 from pipelines.retrain.steps.leakage import leakage_canary
 
 Log = Iterable[tuple[int, MarketRecord]]
-Progress = Callable[[str, float], None]
+Progress = Callable[[str, float | None], None]
 
 CANARY_ROWS = 100_000
 EVERY = 2_000  # vectors between two reports of progress
 BPS = 1e-4
+OPEN_END = 2**62  # a stretch that ends where the log does
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +134,14 @@ def snapshot(
 def _collect(made: Iterator[FeatureVector], stretch: Stretch, progress: Progress) -> list[FeatureVector]:
     vectors = []
     span = max(1, stretch.to_ns - stretch.from_ns)
+    bounded = stretch.from_ns > 0 and stretch.to_ns < OPEN_END
     for count, vector in enumerate(made):
         if stretch.from_ns <= vector.as_of < stretch.to_ns:
             vectors.append(vector)
         if count % EVERY == 0:
             done = (vector.as_of - stretch.from_ns) / span
-            progress(f"{vector.instrument}, {len(vectors)} vectors", min(max(done, 0.0), 1.0))
+            share = min(max(done, 0.0), 1.0) if bounded else None
+            progress(f"{vector.instrument}, {len(vectors)} vectors", share)
     vectors.sort(key=lambda v: (v.as_of, v.instrument, v.session))
     return vectors
 

@@ -16,7 +16,7 @@ from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_fact
 from pipelines.retrain.adapters.tables import Columns, read_columns, write_columns
 from pipelines.retrain.steps.plan import FoldPlan
 
-Progress = Callable[[str, float], None]
+Progress = Callable[[str, float | None], None]
 FINAL = "before the hold-out"
 
 

@@ -1,0 +1,88 @@
+"""A stretch of an environment's archive as a log: waits until it is there, then reads one instrument of one session."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from libs.trading.market import MarketRecord
+from libs.wire.archive import ArchiveReader, archived_until
+from libs.wire.market import decode_record
+from libs.wire.progress import read_progress
+from pipelines.retrain.adapters.run_folder import RunError
+
+TOPIC = "market.events"
+POLL_S = 0.5
+
+
+def find_session(archive: Path, instrument: str | None, session: str | None) -> tuple[str, str]:
+    """The one (instrument, session) that is meant; None where there is only one to choose.
+
+    Raises RunError that lists what the archive holds and names the nearest to a misspelt one.
+    """
+    if not archive.is_dir():
+        raise RunError(f"{archive}: no such archive folder")
+    progress = read_progress(archive)
+    known = sorted(progress.sessions) if progress else []
+    if not known:
+        raise RunError(f"{archive}: no market events are archived yet")
+    instruments = sorted({name for name, _ in known})
+    chosen = _one("instrument", instrument, instruments)
+    return chosen, _one("session", session, [s for name, s in known if name == chosen])
+
+
+def _one(what: str, wanted: str | None, known: list[str]) -> str:
+    if wanted in known and wanted is not None:
+        return wanted
+    if wanted is None and len(known) == 1:
+        return known[0]
+    listed = ", ".join(known)
+    if wanted is None:
+        raise RunError(f"several {what}s are archived, name one with --{what}: {listed}")
+    near = difflib.get_close_matches(wanted, known, n=1)
+    hint = f", did you mean {near[0]}?" if near else ""
+    raise RunError(f"unknown {what} {wanted!r}{hint} Archived: {listed}")
+
+
+def wait_until_archived(
+    archive: Path, instrument: str, session: str, until_ns: int, patience_s: float, progress: Callable[[str], None]
+) -> None:
+    """Return once the session is archived past `until_ns` (session time) or has ended. Raises RunError after
+    `patience_s` without that."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        reached = archived_until(archive, instrument, session)
+        if reached is not None and reached >= until_ns:
+            return
+        found = read_progress(archive)
+        if found is not None and found.sessions[instrument, session].ended:
+            return
+        missing = (until_ns - (reached or 0)) / 1e9
+        if time.monotonic() > deadline:
+            raise RunError(
+                f"{archive}: {missing:.1f} s of the stretch are not archived after {patience_s:g} s of waiting"
+            )
+        progress(f"waiting for the archive, {missing:.1f} s of session time to come")
+        time.sleep(POLL_S)
+
+
+def archive_log(archive: Path, instrument: str, session: str, until_ns: int) -> Iterator[tuple[int, MarketRecord]]:
+    """(offset, record) of one session in log order, up to the first record that begins after `until_ns`.
+
+    Raises ArchiveDamaged or MalformedMessage that name the file or field.
+    """
+    reader = ArchiveReader(archive)
+    progress = read_progress(archive)
+    place = progress.sessions.get((instrument, session)) if progress else None
+    key = instrument.encode()
+    for archived in reader.records(TOPIC, None if place is None else place.partition):
+        if archived.key != key or archived.value is None:
+            continue
+        record = decode_record(archived.value)
+        if record.head.session != session:
+            continue
+        yield archived.offset, record
+        if len(record.rows) and int(record.rows["event_time"].min()) > until_ns:
+            return

@@ -1,0 +1,38 @@
+"""An environment's two signing keys in a folder: training's (integrity) and the gate's (evidence)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from libs.bundle.canonical import BundleError
+from libs.bundle.keys import generate, load_private
+from pipelines.retrain.adapters.run_folder import RunError
+
+TRAINING, GATE = "training", "gate"
+
+
+def private_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.private.pem"
+
+
+def public_file(folder: Path, name: str) -> Path:
+    """What a service is told to trust."""
+    return folder / f"{name}.public.pem"
+
+
+def make_keys(folder: Path) -> list[Path]:
+    """Make the pairs that are absent; returns the public files. Existing keys are never replaced."""
+    for name in (TRAINING, GATE):
+        if not private_file(folder, name).exists():
+            generate(private_file(folder, name), public_file(folder, name))
+    return [public_file(folder, name) for name in (TRAINING, GATE)]
+
+
+def read_keys(folder: Path) -> tuple[Ed25519PrivateKey, Ed25519PrivateKey]:
+    """Training's and the gate's private key. Raises RunError that says how to make them."""
+    try:
+        return load_private(private_file(folder, TRAINING)), load_private(private_file(folder, GATE))
+    except BundleError as error:
+        raise RunError(f"{error}; `python -m pipelines.retrain keys --keys {folder}` makes a pair of each") from error

@@ -68,7 +68,7 @@ def main() -> int:
         add_servicers=add_servicers,
         tasks=[Task("reconcile", lambda stop: reconciler.run(stop, settings.poll_seconds)), Task("score", score)],
         is_ready=vectors.is_caught_up,
-        on_stop=[ends.close, registry.close],
+        on_stop=[ends.producer.close, registry.close],
         host=settings.host,
     )
 

@@ -57,9 +57,7 @@ class ModelServingApi(predictions_pb2_grpc.ModelServingServiceServicer):
     def Predict(self, request: pb.PredictRequest, context: grpc.ServicerContext) -> pb.PredictResponse:
         return pb.PredictResponse(prediction=self._one(request, context))
 
-    def PredictBatch(
-        self, request: pb.PredictBatchRequest, context: grpc.ServicerContext
-    ) -> pb.PredictBatchResponse:
+    def PredictBatch(self, request: pb.PredictBatchRequest, context: grpc.ServicerContext) -> pb.PredictBatchResponse:
         if len(request.vectors) > MAX_BATCH:
             wrong = {"vectors": f"{len(request.vectors)} vectors, at most {MAX_BATCH}"}
             abort(context, grpc.StatusCode.INVALID_ARGUMENT, "the batch is too large", violations=wrong)

@@ -1,4 +1,4 @@
-"""The service's ends of Kafka: one producer, the group's consumer, a reader of history."""
+"""The service's ends of Kafka: one producer, the group's consumers, readers of history."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ from libs.runtime.kafka import Consumer, KafkaConfig, Producer, open_consumer, o
 
 @dataclass(frozen=True, slots=True)
 class KafkaEnds:
-    """Opened once; `open_reader` gives a consumer without group each time."""
+    """The producer is open; `open_member` gives a consumer of the group, `open_reader` one without group."""
 
     producer: Producer
-    consumer: Consumer
+    open_member: Callable[[], Consumer]
     open_reader: Callable[[], Consumer]
-
-    def close(self) -> None:
-        self.consumer.close()
-        self.producer.close()
 
 
 def open_ends(config: KafkaConfig, name: str, instance_id: str) -> KafkaEnds:
@@ -26,6 +22,6 @@ def open_ends(config: KafkaConfig, name: str, instance_id: str) -> KafkaEnds:
     group = f"{config.topic_prefix}{name}"
     return KafkaEnds(
         open_producer(config, name),
-        open_consumer(config, name, group=group, instance_id=instance_id),
+        lambda: open_consumer(config, name, group=group, instance_id=instance_id),
         lambda: open_consumer(config, f"{name}-reader"),
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from libs.runtime.kafka import CommitRefused, Position, Record, TopicPartition
+from libs.runtime.kafka import CommitRefused, Consumer, KafkaUnavailable, Position, Record, TopicPartition
 from libs.runtime.logs import get_logger
 from libs.trading.scoring import Prediction
 from libs.wire.features import decode_vector
@@ -24,6 +24,7 @@ POLL_S = 0.05
 MAX_BATCH = 500
 MAX_UNACKNOWLEDGED = 64  # batches
 COMMIT_INTERVAL_S = 1.0
+MAX_BREAKS, BREAKS_WITHIN_S, REOPEN_S = 4, 60.0, 1.0
 ALONE_S = 15.0  # without a partition for so long: a spare replica, which is ready too
 
 log = get_logger("vector_log")
@@ -48,7 +49,7 @@ class VectorLog:
         show: Callable[[Sequence[Prediction]], None],
         notices: Notices,
     ) -> None:
-        self._consumer = ends.consumer
+        self._open = ends.open_member
         self._producer = ends.producer
         self._score = score
         self._show = show
@@ -64,23 +65,43 @@ class VectorLog:
         return self._caught_up.is_set()
 
     def run(self, stop: threading.Event) -> None:
-        """Until the event is set; what was handled is then acknowledged and committed. Raises SendFailed."""
-        self._consumer.subscribe([VECTORS])
+        """Until the event is set; what was handled is then acknowledged and committed.
+
+        A broken consumer (a broker that came back may fence the member it knew) is replaced; one that breaks again and
+        again raises KafkaUnavailable, because someone else bears its name. Raises SendFailed.
+        """
+        breaks: deque[float] = deque(maxlen=MAX_BREAKS)
+        while not stop.is_set():
+            consumer = self._open()
+            try:
+                self._read(consumer, stop)
+            except KafkaUnavailable as error:
+                breaks.append(time.monotonic())
+                if len(breaks) == MAX_BREAKS and breaks[-1] - breaks[0] < BREAKS_WITHIN_S:
+                    raise
+                log.warning("the consumer broke, another takes over", error=str(error))
+                self._settle_all()
+                self._uncommitted = {}
+                stop.wait(REOPEN_S)
+            finally:
+                consumer.close()
+
+    def _read(self, consumer: Consumer, stop: threading.Event) -> None:
+        consumer.subscribe([VECTORS])
         started = committed = time.monotonic()
         while not stop.is_set():
-            records = self._consumer.poll(POLL_S if not self._pending else 0.001, MAX_BATCH)
+            records = consumer.poll(POLL_S if not self._pending else 0.001, MAX_BATCH)
             if records:
                 self._handle(records)
-            self._reap(wait=len(self._pending) >= MAX_UNACKNOWLEDGED)
+            self._settle(wait=len(self._pending) >= MAX_UNACKNOWLEDGED)
             now = time.monotonic()
             if now - committed >= COMMIT_INTERVAL_S:
-                self._commit()
+                self._commit(consumer)
                 committed = now
             if not self._caught_up.is_set():
-                self._look_for_the_end(alone=now - started > ALONE_S)
-        while self._pending:
-            self._reap(wait=True)
-        self._commit()
+                self._look_for_the_end(consumer, alone=now - started > ALONE_S)
+        self._settle_all()
+        self._commit(consumer)
 
     def _handle(self, records: Sequence[Record]) -> None:
         arrived: list[Arrived] = []
@@ -108,7 +129,7 @@ class VectorLog:
         headers = [*record.headers, ("reason", reason.encode()), ("offset", str(record.offset).encode())]
         return self._producer.send(f"{VECTORS}.dead", key=record.key, value=record.value, headers=headers)
 
-    def _reap(self, *, wait: bool) -> None:
+    def _settle(self, *, wait: bool) -> None:
         """Settle batches in order; a send that failed for good ends the task, and the next start does it again."""
         while self._pending and (wait or all(sent.done() for sent in self._pending[0].sends)):
             batch = self._pending.popleft()
@@ -120,27 +141,32 @@ class VectorLog:
             self._uncommitted |= batch.next_offsets
             wait = False
 
-    def _commit(self) -> None:
+    def _settle_all(self) -> None:
+        while self._pending:
+            self._settle(wait=True)
+
+    def _commit(self, consumer: Consumer) -> None:
         if not self._uncommitted:
             return
         try:
-            self._consumer.commit(self._uncommitted)
+            consumer.commit(self._uncommitted)
         except CommitRefused as error:
             log.info("partitions moved; their new owner scores again", error=str(error))
         self._uncommitted = {}
 
-    def _look_for_the_end(self, *, alone: bool) -> None:
-        assigned = sorted(self._consumer.assignment(), key=lambda part: part.partition)
+    def _look_for_the_end(self, consumer: Consumer, *, alone: bool) -> None:
+        assigned = consumer.assignment()
         if not assigned:
             if alone:
                 self._caught_up.set()
             return
-        if self._targets is None or set(self._targets) != set(assigned):
-            ends = self._consumer.end_offsets(assigned)
-            starts = self._consumer.beginning_offsets(assigned)
-            self._targets = {part: end for part, end in ends.items() if end > starts[part]}
-            for part in assigned:
-                self._handled.setdefault(part, self._consumer.committed(part) or 0)
-            self._targets = dict.fromkeys(assigned, 0) | self._targets
-        if all(self._handled.get(part, 0) >= target for part, target in self._targets.items()):
+        if self._targets is None or self._targets.keys() != assigned:
+            try:
+                self._targets = consumer.end_offsets(list(assigned))
+                for part, begin in consumer.beginning_offsets(list(assigned)).items():
+                    self._handled.setdefault(part, max(begin, consumer.committed(part) or 0))
+            except KafkaUnavailable:
+                self._targets = None  # asked again with the next poll
+                return
+        if all(self._handled[part] >= target for part, target in self._targets.items()):
             self._caught_up.set()

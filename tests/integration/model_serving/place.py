@@ -9,22 +9,24 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client.parser import text_string_to_metric_families
 
 from infra.daemon import free_port
 from libs.bundle.keys import generate
-from libs.runtime.kafka import KafkaConfig
+from libs.runtime.kafka import KafkaConfig, Record, open_consumer
 from protos.predictions.v1 import predictions_pb2 as pb
 from protos.predictions.v1 import predictions_pb2_grpc
-from tests.builders.bundles import BAR_INTERVAL, EMISSION_INTERVAL, TestKeys
+from tests.builders.bundles import BAR_INTERVAL, EMISSION_INTERVAL, TestKeys, a_bundle, register, set_alias
 
 ROOT = Path(__file__).parents[3]
 START_S = 40.0
@@ -62,7 +64,7 @@ class Place:
         self.channel: grpc.Channel | None = None
 
     def start(self, *, wait: bool = True, **changes: str) -> None:
-        self.port = free_port()
+        self.port, self.metrics_port = free_port(), free_port()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "services.model_serving"],
@@ -79,7 +81,7 @@ class Place:
     def environment(self) -> dict[str, str]:
         named = {
             "GRPC_PORT": str(self.port),
-            "METRICS_PORT": str(free_port()),
+            "METRICS_PORT": str(self.metrics_port),
             "KAFKA__BOOTSTRAP": self.kafka.bootstrap,
             "KAFKA__TOPIC_PREFIX": self.kafka.topic_prefix,
             "MLFLOW_URI": self.mlflow,
@@ -114,6 +116,44 @@ class Place:
 
     def refusal(self, version: int) -> str | None:
         return next((entry.reason for entry in self.describe().refused if entry.version == version), None)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of one sample; 0 while there is none."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5.0) as answer:
+            text = answer.read().decode()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name == name and labels.items() <= sample.labels.items():
+                    return float(sample.value)
+        return 0.0
+
+    def version(self, name: str, **changes: Any) -> int:
+        """A registered version of a valid bundle, signed with this place's keys unless told otherwise."""
+        folder = self.folder / name
+        digest = a_bundle(folder, **{"keys": self.keys, **changes})
+        return register(self.mlflow, folder, name=self.model, digest=digest)
+
+    def wish(self, alias: str, version: int | None) -> None:
+        set_alias(self.mlflow, alias, version, name=self.model)
+
+    def champion(self, name: str, **changes: Any) -> int:
+        """A version that serves as champion when this returns."""
+        version = self.version(name, **changes)
+        self.wish("champion", version)
+        wait_for(lambda: self.serves() == version)
+        return version
+
+    def records(self, topic: str) -> list[Record]:
+        """Everything on a topic now."""
+        consumer = open_consumer(self.kafka, "test-reader")
+        parts = consumer.partitions_for(topic)
+        ends = consumer.end_offsets(parts)
+        consumer.assign(dict.fromkeys(parts, "earliest"))
+        found: list[Record] = []
+        while len(found) < sum(ends.values()):
+            found += consumer.poll(0.2)
+        consumer.close()
+        return found
 
     def stop(self) -> int:
         return self._end(signal.SIGTERM)

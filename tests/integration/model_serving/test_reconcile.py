@@ -13,7 +13,6 @@ from mlflow.tracking import MlflowClient
 from infra.daemon import free_port
 from libs.bundle.golden import GoldenRows
 from libs.bundle.trust import Provenance
-from libs.runtime.kafka import Record, open_consumer
 from libs.trading.features.catalogue import full_spec
 from libs.wire.features import vector_message
 from protos.alerts.v1 import alerts_pb2
@@ -29,7 +28,6 @@ from tests.builders.bundles import (
     golden_inputs,
     linear_probabilities,
     register,
-    set_alias,
     weights,
 )
 from tests.builders.vectors import a_vector
@@ -38,36 +36,13 @@ from tests.integration.model_serving.place import Place, cable, wait_for
 CHALLENGER = pb.ROLE_CHALLENGER
 
 
-def a_version(place: Place, name: str, **changes: Any) -> int:
-    """A registered version of a valid bundle, signed with this place's keys unless told otherwise."""
-    folder = place.folder / name
-    digest = a_bundle(folder, **{"keys": place.keys, **changes})
-    return register(place.mlflow, folder, name=place.model, digest=digest)
-
-
-def wish(place: Place, alias: str, version: int | None) -> None:
-    set_alias(place.mlflow, alias, version, name=place.model)
-
-
 def probability_up(place: Place) -> float:
     request = pb.PredictRequest(vector=vector_message(a_vector({NAMES[0]: 1.0})))
     return place.rpc.Predict(request, timeout=5.0).prediction.probabilities[2]
 
 
-def records(place: Place, topic: str) -> list[Record]:
-    consumer = open_consumer(place.kafka, "test-reader")
-    parts = consumer.partitions_for(topic)
-    ends = consumer.end_offsets(parts)
-    consumer.assign(dict.fromkeys(parts, "earliest"))
-    found: list[Record] = []
-    while len(found) < sum(ends.values()):
-        found += consumer.poll(0.2)
-    consumer.close()
-    return found
-
-
 def events(place: Place) -> list[models_pb2.ModelEvent]:
-    return [models_pb2.ModelEvent.FromString(record.value or b"") for record in records(place, "models.events")]
+    return [models_pb2.ModelEvent.FromString(record.value or b"") for record in place.records("models.events")]
 
 
 def refused_tag(place: Place, version: int) -> str | None:
@@ -86,22 +61,22 @@ def test_the_alias_moves_and_the_model_swaps_and_rolls_back_and_retires(place: P
         probability_up(place)
     assert nobody.value.code() is grpc.StatusCode.UNAVAILABLE
 
-    first = a_version(place, "first")
-    wish(place, "champion", first)
+    first = place.version("first")
+    place.wish("champion", first)
     wait_for(lambda: place.serves() == first)
     weak = probability_up(place)
 
-    second = a_version(place, "second", table=weights(3, slope=3.0))
-    wish(place, "challenger", second)
+    second = place.version("second", table=weights(3, slope=3.0))
+    place.wish("challenger", second)
     wait_for(lambda: place.serves(CHALLENGER) == second)
     assert probability_up(place) == weak
-    wish(place, "champion", second)
+    place.wish("champion", second)
     wait_for(lambda: place.serves() == second)
     assert probability_up(place) > weak + 0.1
 
-    wish(place, "champion", first)
+    place.wish("champion", first)
     wait_for(lambda: place.serves() == first)
-    wish(place, "champion", None)
+    place.wish("champion", None)
     wait_for(lambda: place.serves() is None)
     assert kinds(place) == [
         ("ACCEPTED", first),
@@ -116,8 +91,8 @@ def test_the_alias_moves_and_the_model_swaps_and_rolls_back_and_retires(place: P
 
 
 def test_each_bad_version_is_refused_for_its_own_reason_and_the_last_accepted_serves_on(place: Place) -> None:
-    good = a_version(place, "good")
-    wish(place, "champion", good)
+    good = place.version("good")
+    place.wish("champion", good)
     place.start()
     wait_for(lambda: place.serves() == good)
     inputs = golden_inputs(3)
@@ -134,13 +109,13 @@ def test_each_bad_version_is_refused_for_its_own_reason_and_the_last_accepted_se
         "GRAPH_NOT_RUNNABLE": {"graph": b"no graph at all"},
     }
     for reason, changes in bad.items():
-        version = a_version(place, reason, **changes)
-        wish(place, "champion", version)
+        version = place.version(reason, **changes)
+        place.wish("champion", version)
         told = wait_for(partial(place.refusal, version), why=reason)
         assert told.startswith(f"{reason}: ")
         assert place.serves() == good
         assert wait_for(partial(refused_tag, place, version)) == told
-    alerts = [alerts_pb2.Alert.FromString(record.value or b"") for record in records(place, "alerts")]
+    alerts = [alerts_pb2.Alert.FromString(record.value or b"") for record in place.records("alerts")]
     assert [alert.labels["code"] for alert in alerts] == list(bad)
     assert probability_up(place) > 0.5
 
@@ -150,33 +125,33 @@ def test_a_tampered_artifact_is_refused_with_the_name_of_the_file(place: Place) 
     a_bundle(folder, keys=place.keys)
     (folder / "members" / "linear.json").write_bytes(b"{ }")
     version = register(place.mlflow, folder, name=place.model)
-    wish(place, "challenger", version)
+    place.wish("challenger", version)
     place.start()
     assert wait_for(lambda: place.refusal(version)).startswith("BROKEN_BUNDLE: members/linear.json")
 
 
 def test_evidence_of_simulated_data_is_not_enough_for_a_recording(place: Place) -> None:
     place.scope = "PAPER"
-    simulated = a_version(place, "simulated")
-    recorded = a_version(place, "recorded", provenance=Provenance.RECORDED)
-    wish(place, "champion", simulated)
+    simulated = place.version("simulated")
+    recorded = place.version("recorded", provenance=Provenance.RECORDED)
+    place.wish("champion", simulated)
     place.start()
     assert wait_for(lambda: place.refusal(simulated)).startswith("SCOPE_TOO_LOW")
     with pytest.raises(grpc.RpcError) as nobody:
         probability_up(place)
     assert nobody.value.code() is grpc.StatusCode.UNAVAILABLE
-    wish(place, "champion", recorded)
+    place.wish("champion", recorded)
     wait_for(lambda: place.serves() == recorded)
     assert place.describe().models[0].evidence == models_pb2.SCOPE_PAPER
 
 
 def test_the_last_accepted_serves_after_a_kill_also_while_the_alias_names_a_refused_one(place: Place) -> None:
-    good = a_version(place, "good")
-    wish(place, "champion", good)
+    good = place.version("good")
+    place.wish("champion", good)
     place.start()
     wait_for(lambda: place.serves() == good)
-    bad = a_version(place, "bad", evidence=None)
-    wish(place, "champion", bad)
+    bad = place.version("bad", evidence=None)
+    place.wish("champion", bad)
     wait_for(lambda: place.refusal(bad))
     place.kill()
 
@@ -199,8 +174,8 @@ def test_the_last_accepted_serves_after_a_kill_also_while_the_alias_names_a_refu
 
 
 def test_a_cached_copy_that_someone_changed_is_not_served(place: Place) -> None:
-    good = a_version(place, "good")
-    wish(place, "champion", good)
+    good = place.version("good")
+    place.wish("champion", good)
     place.start()
     wait_for(lambda: place.serves() == good)
     place.kill()
@@ -216,8 +191,8 @@ def test_a_cached_copy_that_someone_changed_is_not_served(place: Place) -> None:
 
 
 def test_mlflow_going_away_in_the_middle_stops_nothing(place: Place) -> None:
-    first = a_version(place, "first")
-    wish(place, "champion", first)
+    first = place.version("first")
+    place.wish("champion", first)
     there = place.mlflow
     with cable(there) as relay:
         place.mlflow = relay.address
@@ -227,8 +202,8 @@ def test_mlflow_going_away_in_the_middle_stops_nothing(place: Place) -> None:
         wait_for(lambda: "waiting; what serves goes on" in place.log.read_text())
         assert probability_up(place) > 0.5
         place.mlflow = there
-        second = a_version(place, "second")
-        wish(place, "champion", second)
+        second = place.version("second")
+        place.wish("champion", second)
         relay.plug()
         wait_for(lambda: place.serves() == second)
         assert place.log.read_text().count("waiting; what serves goes on") == 1

@@ -119,6 +119,11 @@ class Plan:
         }
         return self._service("data_ingestion", told)
 
+    @property
+    def make_keys_argv(self) -> list[str]:
+        """Makes the environment's signing keys where they are absent."""
+        return [sys.executable, "-m", "pipelines.retrain", "keys", "--keys", str(self.keys)]
+
     def retrain_argv(self, session: Session) -> list[str]:
         """The retraining of this environment's model from its own archive."""
         return [
@@ -126,7 +131,10 @@ class Plan:
             *("--archive", str(self.archive), "--instrument", session.instrument, "--session", session.session),
             *("--from", str(session.training_start_ns), "--to", str(session.training_end_ns)),
             *("--state", str(self.environment.folder / "retrain"), "--keys", str(self.keys)),
-            *("--mlflow", self.mlflow_address, "--bar-seconds", str(BAR_SECONDS), "--emission-ms", str(EMISSION_MS)),
+            *("--mlflow", self.mlflow_address, "--scope", self.scope),
+            *("--kafka", self.bootstrap, "--topic-prefix", self.environment.topic_prefix),
+            *("--bar-seconds", str(BAR_SECONDS), "--emission-ms", str(EMISSION_MS)),
+            *("--maker-fee-bps", session.maker_fee_bps, "--taker-fee-bps", session.taker_fee_bps),
         ]
 
     def things_to_try(self) -> list[str]:
@@ -187,8 +195,8 @@ class Plan:
 
     def _trusted(self) -> dict[str, str]:
         return {
-            "INTEGRITY_KEYS": str(self.keys / "integrity.pub.pem"),
-            "GATE_KEYS": str(self.keys / "gate.pub.pem"),
+            "INTEGRITY_KEYS": str(self.keys / "training.public.pem"),
+            "GATE_KEYS": str(self.keys / "gate.public.pem"),
         }
 
     def _service(self, name: str, told: Mapping[str, str], *, kafka: bool = True) -> Program:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +17,7 @@ from rich.text import Text
 from infra.demo.environment import Environment
 from infra.demo.modelling import Retraining, Verdict
 from infra.demo.plan import Plan
-from infra.demo.processes import Supervisor
+from infra.demo.processes import ProgramFailed, Supervisor
 from infra.demo.scrape import Samples, scrape
 from infra.demo.screen import View, render
 from infra.demo.source import Session, Source, SourceProblem
@@ -67,13 +69,21 @@ class Demo:
 
     def _start(self) -> None:
         for program in self._plan.foundation:
-            self._step(f"starting {program.name}", lambda program=program: self._supervisor.start(program))  # type: ignore[misc]
+            self._step(f"starting {program.name}", partial(self._supervisor.start, program))
+        self._step("making keys", self._make_keys)
         self._step("creating topics", lambda: create_topics(self._plan.bootstrap, self._environment.topic_prefix))
         self._step("starting the venue", lambda: self._supervisor.start(self._plan.venue))
         self._step("starting the services", lambda: self._supervisor.start_all(self._plan.services))
         for line in self._plan.things_to_try():
             self._console.print(line, markup=False, highlight=False)
         self._step("starting data_ingestion", lambda: self._supervisor.start(self._plan.ingestion))
+
+    def _make_keys(self) -> None:
+        made = subprocess.run(
+            self._plan.make_keys_argv, cwd=self._root, env=self._plan.env, capture_output=True, text=True
+        )
+        if made.returncode != 0:
+            raise ProgramFailed(f"the signing keys could not be made:\n{made.stderr}")
 
     def _step(self, what: str, act: Callable[[], object]) -> None:
         began = time.monotonic()

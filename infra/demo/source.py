@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -28,9 +27,8 @@ class Session:
     wall_anchor_ns: int
     session_anchor_ns: int
     rate: float
-
-    def now_ns(self) -> int:
-        return self.session_anchor_ns + int(self.rate * (time.time_ns() - self.wall_anchor_ns))
+    maker_fee_bps: str
+    taker_fee_bps: str
 
 
 class Source:
@@ -79,4 +77,6 @@ def session_of(item: dict[str, Any]) -> Session:
         wall_anchor_ns=int(clock["wall_anchor_ns"]),
         session_anchor_ns=int(clock["session_anchor_ns"]),
         rate=float(clock["rate"]),
+        maker_fee_bps=item["market"]["maker_fee_bps"],
+        taker_fee_bps=item["market"]["taker_fee_bps"],
     )

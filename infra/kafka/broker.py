@@ -168,6 +168,9 @@ def server_properties(place: BrokerPlace) -> str:
         "group.initial.rebalance.delay.ms": 0,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
         "log.segment.bytes": 128 * 1024 * 1024,
+        # After a crash the controller waits this long for the broker that was, before it takes the new one.
+        "broker.session.timeout.ms": 3000,
+        "broker.heartbeat.interval.ms": 500,
         "num.network.threads": 2,
         "num.io.threads": 4,
         "controlled.shutdown.enable": "true",

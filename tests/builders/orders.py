@@ -79,7 +79,9 @@ def a_fill(**parts: Any) -> Fill:
     return Fill(**(known | parts))
 
 
-def a_prediction(*, up: float = 0.6, down: float = 0.1, now: int = START, as_of: int | None = None, **parts: Any) -> Prediction:
+def a_prediction(
+    *, up: float = 0.6, down: float = 0.1, now: int = START, as_of: int | None = None, **parts: Any
+) -> Prediction:
     """A prediction that was just made; `now` is wall ns, and session time is wall time."""
     at = now if as_of is None else as_of
     vector = f"v-{at}-{parts.get('session', 's1')}"

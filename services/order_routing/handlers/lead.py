@@ -112,7 +112,7 @@ class Leadership:
                     self._router.account.renew(self._lease)
 
     def tend(self, stop: threading.Event) -> None:
-        """Doubts, reconciliation, old sessions and flattening, round after round; a venue that is away is waited for."""
+        """Doubts, reconciliation, old sessions and flattening, round after round; waits for a venue that is away."""
         router = self.acting(stop)
         rounds, away = 0, ""
         while router is not None and not stop.wait(self._pause(router)):

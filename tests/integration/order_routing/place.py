@@ -1,0 +1,256 @@
+"""A real venue process, a real broker and real router processes, and the words to ask them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import httpx
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from websockets.sync.client import connect
+
+from infra.daemon import Daemon, free_port
+from libs.bundle import trust
+from libs.bundle.keys import generate
+from libs.bundle.verdict import EvidenceVerdict, IntegrityVerdict, Line, sign, to_message
+from libs.runtime.kafka import KafkaConfig, open_producer
+from libs.trading.market import Provenance, Quote, SessionClock
+from libs.trading.scoring import Prediction
+from libs.wire.predictions import encode_prediction
+from protos.models.v1 import models_pb2
+from protos.orders.v1 import orders_pb2, orders_pb2_grpc
+from services.order_routing.adapters.bybit_rest import BybitVenue
+from services.order_routing.adapters.bybit_signing import Credentials
+from tests.builders.orders import a_prediction
+
+ROOT = Path(__file__).parents[3]
+KEY = Credentials("paper-key", "paper-secret")
+DIGEST = "digest-of-the-tests"
+PASSED = (Line("all", True, "1", "1", "a test"),)
+T = TypeVar("T")
+
+
+def wait_for(what: Callable[[], T | None], seconds: float = 20.0, why: str = "") -> T:
+    """The first answer that is neither None nor False."""
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        answer = what()
+        if answer is not None and answer is not False:
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"did not happen within {seconds} s: {why or what}")
+
+
+@dataclass
+class VenuePlace:
+    """The simulator as a process, played to its trading stretch; somebody listens to its market all the time."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+
+    def __post_init__(self) -> None:
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.stream = f"ws://127.0.0.1:{self.port}/v5/private"
+        self.key_file = self.folder / "venue.json"
+        self.key_file.write_text(json.dumps({"key": KEY.key, "secret": KEY.secret}))
+        named = {
+            "GRPC_PORT": free_port(),
+            "METRICS_PORT": free_port(),
+            "HTTP_PORT": self.port,
+            "STATE_DIR": self.folder / "venue",
+            "KEY_FILE": self.key_file,
+            "INITIAL_BALANCE": 100_000,
+            "TRAINING_SECONDS": 5,
+            "PLAY_AT_ONCE": "true",
+            "FAULTS_ALLOWED": "true",
+        }
+        env = os.environ | {f"EXCHANGE_SIMULATOR_{name}": str(value) for name, value in named.items()}
+        argv = [sys.executable, "-m", "services.exchange_simulator"]
+        self.daemon = Daemon("simulator", argv, env, self.folder / "venue.log")
+        self.asking = BybitVenue(self.url, KEY, time.time_ns)
+        self._stop = threading.Event()
+        self._listener: threading.Thread | None = None
+
+    def start(self) -> None:
+        self.daemon.start(lambda: self.session() is not None, 40.0)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        wait_for(lambda: (self.session() or {}).get("state") == "TRADING", 40.0, "the venue trades")
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._listener is not None:
+            self._listener.join(5.0)
+        self.asking.close()
+        self.daemon.stop()
+
+    def session(self) -> dict[str, Any] | None:
+        with suppress(httpx.HTTPError):
+            sessions = httpx.get(f"{self.url}/simulator/v1/sessions", timeout=2.0).json()["sessions"]
+            found: dict[str, Any] = sessions[0]
+            return found
+        return None
+
+    def fault(self, **fault: Any) -> None:
+        assert httpx.post(f"{self.url}/simulator/v1/faults", json=fault, timeout=2.0).status_code == 200
+
+    def _listen(self) -> None:
+        with connect(f"ws://127.0.0.1:{self.port}/v5/public/linear", max_size=None, proxy=None) as socket:
+            topics = ["orderbook.50.BTCUSDT", "publicTrade.BTCUSDT"]
+            socket.send(json.dumps({"op": "subscribe", "args": topics}))
+            while not self._stop.is_set():
+                with suppress(TimeoutError):
+                    socket.recv(timeout=0.2)
+
+    def quote(self) -> Quote:
+        answer = httpx.get(
+            f"{self.url}/v5/market/orderbook",
+            params={"category": "linear", "symbol": "BTCUSDT", "limit": 1},
+            timeout=2.0,
+        ).json()["result"]
+        (bid, bid_size), (ask, ask_size) = answer["b"][0], answer["a"][0]
+        return Quote(float(bid), float(bid_size), float(ask), float(ask_size))
+
+
+@dataclass
+class RouterPlace:
+    """One account's state folder and keys; `start` may be called again after a death."""
+
+    kafka: KafkaConfig
+    venue: VenuePlace
+    folder: Path
+    scope: str = "SIMULATED"
+
+    def __post_init__(self) -> None:
+        self.training = generate(self.folder / "training.pem", self.folder / "training.pub")
+        self.gate = generate(self.folder / "gate.pem", self.folder / "gate.pub")
+        self.producer = open_producer(self.kafka, "test-predictions")
+        self.log = self.folder / "router.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.channel: grpc.Channel | None = None
+        self._made = 0
+
+    def start(self, module: str = "services.order_routing", *argv: str, wait: bool = True, **changes: str) -> None:
+        self.port = free_port()
+        named = {
+            "GRPC_PORT": str(self.port),
+            "METRICS_PORT": str(free_port()),
+            "KAFKA__BOOTSTRAP": self.kafka.bootstrap,
+            "KAFKA__TOPIC_PREFIX": self.kafka.topic_prefix,
+            "ACCOUNT": "paper",
+            "SCOPE": self.scope,
+            "STATE_DIR": str(self.folder / "state"),
+            "VENUE__HTTP_URL": self.venue.url,
+            "VENUE__STREAM_URL": self.venue.stream,
+            "VENUE__KEY_FILE": str(self.venue.key_file),
+            "VENUE__RECEIVE_WINDOW_MS": "1000",
+            "DOUBT_MARGIN_MS": "300",
+            "LEASE_MS": "1000",
+            "INTEGRITY_KEYS": str(self.folder / "training.pub"),
+            "GATE_KEYS": str(self.folder / "gate.pub"),
+            "UNIT_NOTIONAL": "1000",
+            "RISK__MAX_VECTOR_AGE_MS": "20000",
+            "RISK__MAX_PREDICTION_AGE_MS": "20000",
+            **changes,
+        }
+        env = os.environ | {f"ORDER_ROUTING_{name}": value for name, value in named.items()}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module, *argv], cwd=ROOT, env=env, stdout=log, stderr=log
+            )
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
+        self.rpc = orders_pb2_grpc.OrderRoutingServiceStub(self.channel)
+        if wait:
+            wait_for(self.is_ready, 30.0, "the router is ready")
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.channel is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"ended with {self.process.returncode}:\n{self.log.read_text()[-4000:]}")
+        with suppress(grpc.RpcError):
+            answer = health_pb2_grpc.HealthStub(self.channel).Check(health_pb2.HealthCheckRequest(), timeout=1.0)
+            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return False
+
+    def stop(self) -> int:
+        if self.process is None:
+            return 0
+        self.process.terminate()
+        code = self.process.wait(20.0)
+        self.process = None
+        return code
+
+    def wait_for_death(self, seconds: float = 30.0) -> int:
+        assert self.process is not None
+        code = self.process.wait(seconds)
+        self.process = None
+        return code
+
+    def vouch(self, scope: trust.Scope = trust.Scope.SIMULATED) -> None:
+        """Sign both verdicts of the tests' bundle and tell them on models.events."""
+        provenance = trust.Provenance.SIMULATED
+        integrity = IntegrityVerdict(DIGEST, "files", "report", provenance, True, PASSED)
+        evidence = EvidenceVerdict(DIGEST, "report", provenance, True, scope, "demo", "policy", PASSED)
+        event = models_pb2.ModelEvent(
+            model_name="ProductionEnsemble",
+            version=1,
+            bundle_digest=DIGEST,
+            integrity=to_message(sign(integrity, self.training)),
+            evidence_verdict=to_message(sign(evidence, self.gate)),
+        )
+        sent = self.producer.send("models.events", key=b"ProductionEnsemble", value=event.SerializeToString())
+        sent.result(10.0)
+
+    def predict(self, up: float = 0.6, down: float = 0.1, **parts: Any) -> Prediction:
+        """Make one prediction of now, on the venue's own quote and clock, and put it on the topic."""
+        session = self.venue.session()
+        assert session is not None
+        clock = SessionClock(**session["clock"])
+        now = time.time_ns()
+        self._made += 1
+        prediction = a_prediction(
+            up=up,
+            down=down,
+            now=now,
+            as_of=clock.session_time(now),
+            instrument=session["instrument"],
+            session=session["session"],
+            bundle_digest=DIGEST,
+            provenance=Provenance[session["provenance"]],
+            received_time=clock.session_time(now),
+            clock=clock,
+            quote=self.venue.quote(),
+            horizon=3_600_000_000_000,
+        )
+        prediction = replace(prediction, **parts)
+        key = prediction.instrument.encode()
+        self.producer.send("predictions", key=key, value=encode_prediction(prediction)).result(10.0)
+        return prediction
+
+    def explain(self, prediction: Prediction) -> orders_pb2.ExplainDecisionResponse | None:
+        with suppress(grpc.RpcError):
+            request = orders_pb2.ExplainDecisionRequest(prediction_id=prediction.id)
+            return self.rpc.ExplainDecision(request, timeout=2.0)
+        return None
+
+    def settled(self, prediction: Prediction) -> orders_pb2.ExplainDecisionResponse | None:
+        """The decision once all of its orders are over."""
+        over = {
+            orders_pb2.ORDER_STATE_FILLED,
+            orders_pb2.ORDER_STATE_CANCELLED,
+            orders_pb2.ORDER_STATE_REJECTED,
+            orders_pb2.ORDER_STATE_NOT_ACCEPTED,
+        }
+        found = self.explain(prediction)
+        return found if found is not None and all(order.state in over for order in found.orders) else None

@@ -4,6 +4,10 @@ SHELL := /bin/bash
 
 PYTHON := .venv/bin/python
 export PYTHONPATH := .
+# Only what was given to make: a shell has a variable SECONDS of its own.
+DEMO_OPTIONS = $(if $(filter command,$(firstword $(origin SECONDS))),--seconds $(SECONDS)) $(if $(RECORDING),--recording $(RECORDING)) \
+	$(if $(SIGNAL),--signal $(SIGNAL)) $(if $(SEED),--seed $(SEED)) $(if $(PORT_BASE),--port-base $(PORT_BASE)) \
+	$(if $(BROKER),--broker $(BROKER))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help:            ## this list
@@ -20,7 +24,7 @@ locks: setup     ## compile the dependency groups of pyproject.toml into require
 	$(PYTHON) -m infra.locks
 
 demo: setup      ## the whole platform live; SECONDS=120 ends by itself, SIGNAL=0 has no signal, RECORDING=FILE,FILE plays a recording
-	@$(PYTHON) -m infra.demo
+	@exec $(PYTHON) -m infra.demo $(DEMO_OPTIONS)
 
 retrain: setup   ## DATA=FOLDER: train on real bars under the policy production and print an honest report
 	@$(PYTHON) -m pipelines.retrain $(if $(DATA),--data $(DATA))

@@ -1,0 +1,98 @@
+"""Runs of records become files without holes, and progress is told after the files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.wire.archive import ArchivedRecord
+from services.archive.domain import MarketTimes, Partition, RollPolicy, resume_at
+from services.archive.handlers import Archivist
+
+VECTORS = Partition("features.vectors", 0)
+EVENTS = Partition("market.events", 1)
+
+
+class RememberedFiles:
+    """Files as lists; says in which order things happened."""
+
+    def __init__(self) -> None:
+        self.files: list[tuple[Partition, list[int]]] = []
+        self.said: list[str] = []
+        self.times: dict[str, int] = {}
+
+    def next_offset(self, partition: Partition) -> int | None:
+        ends = [offsets[-1] + 1 for found, offsets in self.files if found == partition]
+        return max(ends, default=None)
+
+    def write(self, partition: Partition, records: Sequence[ArchivedRecord]) -> None:
+        self.files.append((partition, [record.offset for record in records]))
+        self.said.append("file")
+
+    def note_times(self, partition: Partition, offset: int, times: MarketTimes) -> None:
+        self.times[times.session] = max(times.until, self.times.get(times.session, 0))
+
+    def publish_progress(self) -> None:
+        self.said.append("progress")
+
+
+def a_record(partition: Partition, offset: int) -> ArchivedRecord:
+    return ArchivedRecord(partition.topic, partition.number, offset, 0, b"key", str(offset).encode())
+
+
+def an_archivist(files: RememberedFiles, rows: int = 3, seconds: float = 10.0) -> Archivist[ArchivedRecord]:
+    return Archivist(files, RollPolicy(rows, seconds), lambda value: MarketTimes("x", "s1", int(value), False))
+
+
+def test_a_full_run_becomes_a_file_and_then_progress() -> None:
+    files = RememberedFiles()
+    archivist = an_archivist(files)
+    for offset in range(3):
+        archivist.take(VECTORS, a_record(VECTORS, offset), now=0.0)
+    assert archivist.close_due(now=0.0) == {VECTORS: 3}
+    assert files.files == [(VECTORS, [0, 1, 2])]
+    assert files.said == ["file", "progress"]
+
+
+def test_a_run_that_waits_too_long_becomes_a_file() -> None:
+    files = RememberedFiles()
+    archivist = an_archivist(files)
+    archivist.take(VECTORS, a_record(VECTORS, 7), now=100.0)
+    assert archivist.close_due(now=109.9) == {}
+    assert archivist.close_due(now=110.0) == {VECTORS: 1}
+
+
+def test_market_records_tell_how_far_a_session_is_archived_only_once_they_are_in_a_file() -> None:
+    files = RememberedFiles()
+    archivist = an_archivist(files)
+    archivist.take(EVENTS, a_record(EVENTS, 41), now=0.0)
+    assert files.times == {}
+    archivist.close_everything()
+    assert files.times == {"s1": 41}
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=30), st.integers(1, 5))
+def test_every_record_is_in_exactly_one_file_and_no_file_has_a_hole(steps: list[int], rows: int) -> None:
+    files = RememberedFiles()
+    archivist = an_archivist(files, rows=rows)
+    offsets = [sum(steps[:n]) for n in range(len(steps))]
+    for offset in offsets:
+        archivist.take(VECTORS, a_record(VECTORS, offset), now=0.0)
+        archivist.close_due(now=0.0)
+    archivist.close_everything()
+    written = [offset for _, found in files.files for offset in found]
+    assert written == offsets
+    assert all(found == list(range(found[0], found[0] + len(found))) for _, found in files.files)
+
+
+def test_archiving_goes_on_after_the_files() -> None:
+    assert resume_at(archived_next=10, log_begins=0).offset == 10
+    assert resume_at(archived_next=None, log_begins=4).offset == 4
+
+
+def test_what_the_broker_deleted_before_it_was_archived_is_lost_and_said() -> None:
+    lost = resume_at(archived_next=10, log_begins=15)
+    assert (lost.offset, lost.lost_from) == (15, 10)
+    assert resume_at(archived_next=15, log_begins=15).lost_from is None

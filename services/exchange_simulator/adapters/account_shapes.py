@@ -153,7 +153,8 @@ def position_row(holding: Holding, mark: Decimal | None) -> Json:
 
 def position_stream(holding: Holding, mark: Decimal | None) -> Json:
     """A row of the `position` topic, which calls the average price `entryPrice`."""
-    return {"category": CATEGORY, "entryPrice": rounded(holding.entry), **position_row(holding, mark)}
+    row = {**position_row(holding, mark), "takeProfit": "0", "stopLoss": "0"}
+    return {"category": CATEGORY, "entryPrice": rounded(holding.entry), **row}
 
 
 def position_rest(holding: Holding, mark: Decimal | None) -> Json:

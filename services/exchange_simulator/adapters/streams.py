@@ -95,6 +95,8 @@ class Streams:
                         listener.waiting.append(body)
 
     def private(self, changes: Changes, account: Account, mark: Decimal | None) -> None:
+        if not any(listener.key == account.name for listener in self.listeners.values()):
+            return
         rows: list[tuple[str, list[Json]]] = [
             *(("execution", [execution_row(execution)]) for execution in changes.executions),
             *(("position", [position_stream(holding, mark)]) for holding in changes.holdings.values()),

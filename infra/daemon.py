@@ -50,6 +50,9 @@ class Daemon:
                 raise DaemonFailed(f"{self.name} did not answer within {timeout_s:.0f} s:\n{self.tail()}")
             time.sleep(0.1)
 
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def check(self) -> None:
         """Raises `DaemonFailed` when it has ended without being asked to."""
         if self._process is None:

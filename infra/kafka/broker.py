@@ -64,6 +64,9 @@ class Broker:
         prepare(self.place)
         self._daemon.start(lambda: answers(self.bootstrap), timeout_s)
 
+    def is_running(self) -> bool:
+        return self._daemon.is_running()
+
     def check(self) -> None:
         """Raises `DaemonFailed` when the broker has ended by itself."""
         self._daemon.check()

@@ -1,4 +1,4 @@
-"""The port to Kafka: records, positions and what a producer, a consumer and an admin promise, whichever client is behind them."""
+"""The port to Kafka: records, positions and what a producer and a consumer promise, whichever client is behind them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Literal, Protocol
 Client = Literal["confluent", "kafka-python"]
 Headers = Sequence[tuple[str, bytes]]
 
+Offset = int | Literal["earliest", "latest", "committed"]
+
 MAX_RECORD_BYTES = 8 * 1024 * 1024  # engine snapshots are the largest; the local broker is told the same
+BUFFER_BYTES = 64 * 1024 * 1024  # what may wait in a producer for a broker that is away; then `send` blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,8 @@ class KafkaConfig:
     client: Client = "confluent"
     topic_prefix: str = ""
 
-    def topic(self, name: str) -> str:
+    def own(self, name: str) -> str:
+        """The broker's name of a topic or a consumer group of this environment."""
         return self.topic_prefix + name
 
 
@@ -55,7 +59,10 @@ class KafkaUnavailable(Exception):
 
 
 class UnknownTopic(Exception):
-    """A topic that is not there; the message names it and says that topics come from protos/topics.yaml."""
+    """A topic that is not there; the message names it and says where topics come from."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"no topic {topic!r} on the broker; topics come from protos/topics.yaml")
 
 
 class SendFailed(Exception):
@@ -86,7 +93,7 @@ class Consumer(Protocol):
     def subscribe(self, topics: Sequence[str]) -> None:
         """Share the topics with the consumer group (cooperative; static membership when an instance id was given)."""
 
-    def assign(self, positions: Mapping[TopicPartition, int | Literal["earliest", "latest", "committed"]]) -> None:
+    def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
         """Take these partitions without a group, from these offsets."""
 
     def assignment(self) -> frozenset[TopicPartition]: ...

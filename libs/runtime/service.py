@@ -74,8 +74,8 @@ def run_service(
     """Run until SIGTERM, SIGINT, `stop` or the death of a task; returns the process's exit code (1 after a death).
 
     `add_servicers` registers the servicers and returns their full names (`orders.v1.OrderRoutingService`). Health says
-    NOT_SERVING until `is_ready()`, which is asked every 100 ms. At the end: health goes down, calls drain, tasks are told
-    to stop and waited for, then `on_stop` is called in order. Raises `PortInUse` that names the setting."""
+    NOT_SERVING until `is_ready()`, which is asked every 100 ms. At the end: health goes down, calls drain, tasks are
+    told to stop and waited for, then `on_stop` is called in order. Raises `PortInUse` that names the setting."""
     stop = stop or threading.Event()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -85,27 +85,25 @@ def run_service(
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     names = ["", *add_servicers(server)]
     reflection.enable_server_reflection((*names[1:], health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    set_health(checks, names, False)
+    readiness = Readiness(name, checks, names)
     bind_server(server, name, host, grpc_port)
     stop_metrics = serve_metrics(name, host, metrics_port)
     server.start()
     log.info("listening", grpc=f"{host}:{grpc_port}", metrics=f"{host}:{metrics_port}")
-
     dead = threading.Event()
     threads = [start_task(task, stop, dead) for task in tasks]
-    watch_readiness(name, checks, names, is_ready, stop, dead)
-
-    log.info("stopping", because="a task died" if dead.is_set() else "asked to")
-    checks.enter_graceful_shutdown()
-    metrics.gauge("service_ready").labels(name).set(0)
+    try:
+        while not stop.wait(READY_INTERVAL_S) and not dead.is_set():
+            readiness.say(is_ready())
+    except Exception:
+        log.exception("is_ready failed")
+        dead.set()
+    log.info("stopping", because="something died" if dead.is_set() else "asked to")
+    readiness.end()
     stopped = server.stop(DRAIN_SECONDS)
     stop.set()
     stopped.wait()
-    for thread in threads:
-        thread.join(TASK_SECONDS)
-        if thread.is_alive():
-            log.error("task did not stop in time", task=thread.name, seconds=TASK_SECONDS)
-            dead.set()
+    wait_for_tasks(threads, dead)
     for action in on_stop:
         try:
             action()
@@ -115,6 +113,29 @@ def run_service(
     stop_metrics()
     log.info("stopped")
     return 1 if dead.is_set() else 0
+
+
+class Readiness:
+    """Keeps health and the metric `service_ready` true to what is said here; not ready at first."""
+
+    def __init__(self, name: str, checks: health.HealthServicer, services: Sequence[str]) -> None:
+        self._gauge = metrics.gauge("service_ready").labels(name)
+        self._checks, self._services, self._ready = checks, services, True
+        self.say(False)
+
+    def say(self, ready: bool) -> None:
+        if ready == self._ready:
+            return
+        self._ready = ready
+        self._gauge.set(ready)
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in self._services:
+            self._checks.set(service, status)
+        log.info("ready" if ready else "not ready")
+
+    def end(self) -> None:
+        self._checks.enter_graceful_shutdown()
+        self._gauge.set(0)
 
 
 def make_server() -> grpc.Server:
@@ -169,26 +190,9 @@ def start_task(task: Task, stop: threading.Event, dead: threading.Event) -> thre
     return thread
 
 
-def watch_readiness(
-    name: str,
-    checks: health.HealthServicer,
-    names: Sequence[str],
-    is_ready: Callable[[], bool],
-    stop: threading.Event,
-    dead: threading.Event,
-) -> None:
-    """Keep health true to `is_ready` until the service stops or a task dies."""
-    was_ready = False
-    while not stop.wait(READY_INTERVAL_S) and not dead.is_set():
-        ready = is_ready()
-        if ready != was_ready:
-            log.info("ready" if ready else "not ready")
-            set_health(checks, names, ready)
-        metrics.gauge("service_ready").labels(name).set(ready)
-        was_ready = ready
-
-
-def set_health(checks: health.HealthServicer, names: Sequence[str], ready: bool) -> None:
-    status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-    for service in names:
-        checks.set(service, status)
+def wait_for_tasks(threads: Sequence[threading.Thread], dead: threading.Event) -> None:
+    for thread in threads:
+        thread.join(TASK_SECONDS)
+        if thread.is_alive():
+            log.error("task did not stop in time", task=thread.name, seconds=TASK_SECONDS)
+            dead.set()

@@ -59,7 +59,7 @@ class ServiceSettings(BaseSettings):
 
 
 def environment_names(model: type[BaseModel]) -> Iterator[str]:
-    """Every environment name of a settings class, without its prefix; a nested model may also be given whole, as JSON."""
+    """Every environment name of a settings class, without its prefix; a nested one may also be given whole, as JSON."""
     for name, field in model.model_fields.items():
         yield name.upper()
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):

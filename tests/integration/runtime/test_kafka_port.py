@@ -90,13 +90,13 @@ def test_poll_gives_at_most_what_was_asked(producer: Producer, consume: Callable
     send_all(producer, [b"x"] * 20)
     consumer = consume()
     consumer.assign({PART: "earliest"})
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < 20:
         sizes.append(len(consumer.poll(1.0, max_records=7)))
     assert max(sizes) <= 7
 
 
-def test_key_value_headers_and_tombstones_come_back_as_sent(producer: Producer, consume: Callable[..., Consumer]) -> None:
+def test_keys_values_headers_and_tombstones_come_back(producer: Producer, consume: Callable[..., Consumer]) -> None:
     producer.send(TOPIC, key=b"k", value=b"", headers=[("why", b"x\x00"), ("why", b"")], partition=0).result(20)
     producer.send(TOPIC, key=b"gone", value=None, partition=0).result(20)
     consumer = consume()
@@ -197,7 +197,9 @@ def test_a_group_goes_on_from_what_was_committed(producer: Producer, consume: Ca
     assert values(read(second, 1)) == [b"c"]
 
 
-def test_assigned_partitions_can_start_at_what_was_committed(producer: Producer, consume: Callable[..., Consumer]) -> None:
+def test_an_assigned_partition_starts_at_what_was_committed(
+    producer: Producer, consume: Callable[..., Consumer]
+) -> None:
     send_all(producer, [b"a", b"b", b"c"])
     consumer = consume(group="g")
     consumer.assign({PART: "committed"})
@@ -308,11 +310,16 @@ def test_a_new_record_is_seen_within_milliseconds(producer: Producer, consume: C
     assert sorted(waits)[len(waits) // 2] < 0.05
 
 
-def test_a_poll_in_one_thread_does_not_hold_a_producer_in_another(producer: Producer, consume: Callable[..., Consumer]) -> None:
+def test_a_waiting_poll_does_not_hold_a_producer(producer: Producer, consume: Callable[..., Consumer]) -> None:
     consumer = consume()
     consumer.assign({PART: "latest"})
     done = threading.Event()
-    reader = threading.Thread(target=lambda: (consumer.poll(0.5), done.set()))
+
+    def poll() -> None:
+        consumer.poll(0.5)
+        done.set()
+
+    reader = threading.Thread(target=poll)
     reader.start()
     assert send_all(producer, [b"a"]) == [Position(0, 0)]
     reader.join(10)

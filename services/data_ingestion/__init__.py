@@ -1,0 +1,1 @@
+"""Venues' frames to market events in the log."""

@@ -1,0 +1,1 @@
+"""The venue's and Kafka's ends of data ingestion."""

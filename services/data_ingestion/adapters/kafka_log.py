@@ -1,0 +1,133 @@
+"""The market log on Kafka: sends in order, bounds what is unacknowledged, counts what the broker has."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from libs.runtime import metrics
+from libs.runtime.kafka import Position, Producer
+from libs.runtime.logs import get_logger
+from libs.trading.market import FeedGap, MarketEvent, RecordHead
+from libs.wire.market import encode_events
+
+EVENTS = "market.events"
+BACKFILL = "market.backfill"
+DEAD = "market.events.dead"
+MAX_BURIED_BYTES = 512 * 1024  # of one frame; a longer one is cut
+
+log = get_logger("market_log")
+
+
+@dataclass(frozen=True, slots=True)
+class Flying:
+    """A record that was sent and is not acknowledged yet."""
+
+    future: Future[Position]
+    instrument: str
+    events: int
+    value: bytes
+
+
+class KafkaMarketLog:
+    """One thread sends and settles; `on_acknowledged` gets the bytes of each record that the broker has."""
+
+    def __init__(
+        self,
+        producer: Producer,
+        max_records: int,
+        max_bytes: int,
+        on_acknowledged: Callable[[str, bytes], None] = lambda instrument, value: None,
+    ) -> None:
+        self._producer = producer
+        self._max_records, self._max_bytes = max_records, max_bytes
+        self._on_acknowledged = on_acknowledged
+        self._flying: deque[Flying] = deque()
+        self._bytes = 0
+        self._refusals: dict[str, str] = {}
+        self._events = metrics.counter("data_ingestion_events_total")
+        self._in_flight = metrics.gauge("data_ingestion_in_flight_records")
+
+    def open(self, head: RecordHead, gap: FeedGap) -> Future[int]:
+        offset: Future[int] = Future()
+
+        def hand_on(done: Future[Position]) -> None:
+            error = done.exception()
+            if error is not None:
+                offset.set_exception(error)
+            else:
+                offset.set_result(done.result().offset)
+
+        self._send(EVENTS, head, [gap]).add_done_callback(hand_on)
+        return offset
+
+    def append(self, head: RecordHead, events: Sequence[MarketEvent]) -> None:
+        self._send(EVENTS, head, events)
+
+    def backfill(self, head: RecordHead, events: Sequence[MarketEvent]) -> Future[int]:
+        """May come from any thread."""
+        value = encode_events(head, events)
+        sent = self._producer.send(BACKFILL, key=head.instrument.encode(), value=value)
+        offset: Future[int] = Future()
+        sent.add_done_callback(
+            lambda done: (
+                offset.set_exception(error) if (error := done.exception()) else offset.set_result(done.result().offset)
+            )
+        )
+        return offset
+
+    def bury(self, instrument: str, frame: bytes, reason: str) -> None:
+        log.warning("a frame is of no use", instrument=instrument, reason=reason, bytes=len(frame))
+        sent = self._producer.send(
+            DEAD, key=instrument.encode(), value=frame[:MAX_BURIED_BYTES], headers=[("reason", reason.encode())]
+        )
+        sent.add_done_callback(_report_lost_burial)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more may be sent before something is acknowledged."""
+        return len(self._flying) >= self._max_records or self._bytes >= self._max_bytes
+
+    @property
+    def oldest(self) -> Future[Position] | None:
+        return self._flying[0].future if self._flying else None
+
+    def settle(self) -> None:
+        """Take out what was acknowledged or refused, oldest first."""
+        flying = self._flying
+        while flying and flying[0].future.done():
+            done = flying.popleft()
+            self._bytes -= len(done.value)
+            error = done.future.exception()
+            if error is not None:
+                self._refusals[done.instrument] = str(error)
+                log.error("the broker refused a record", instrument=done.instrument, reason=str(error))
+                continue
+            self._events.labels(done.instrument).inc(done.events)
+            self._on_acknowledged(done.instrument, done.value)
+        self._in_flight.set(len(flying))
+
+    def take_refusal(self, instrument: str) -> str | None:
+        """Why the broker refused a record of this instrument since the last question, if it did."""
+        return self._refusals.pop(instrument, None)
+
+    def close(self) -> None:
+        """Wait for what is under way; ten seconds at most."""
+        self._producer.close(10.0)
+        self.settle()
+        if self._flying:
+            log.error("records were not acknowledged before the end", records=len(self._flying))
+
+    def _send(self, topic: str, head: RecordHead, events: Sequence[MarketEvent]) -> Future[Position]:
+        value = encode_events(head, events)
+        future = self._producer.send(topic, key=head.instrument.encode(), value=value)
+        self._flying.append(Flying(future, head.instrument, len(events), value))
+        self._bytes += len(value)
+        return future
+
+
+def _report_lost_burial(done: Future[Position]) -> None:
+    if done.exception() is not None:
+        log.error("a frame of no use could not even be buried", reason=str(done.exception()))

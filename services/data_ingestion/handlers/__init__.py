@@ -1,0 +1,1 @@
+"""What data ingestion does when a venue speaks or an operator asks."""

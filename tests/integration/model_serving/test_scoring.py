@@ -51,7 +51,7 @@ def by_vector(place: Place) -> dict[str, list[Prediction]]:
 def stretch(count: int) -> list[FeatureVector]:
     """Two instruments in turn."""
     return [
-        a_vector({NAMES[0]: n % 7 - 3.0}, ordinal=n, instrument=f"bybit.linear.{'BTC' if n % 2 else 'ETH'}USDT")  # type: ignore[arg-type]
+        a_vector({NAMES[0]: n % 7 - 3.0}, ordinal=n, instrument=f"bybit.linear.{'BTC' if n % 2 else 'ETH'}USDT")
         for n in range(count)
     ]
 

@@ -76,19 +76,34 @@ class FeatureEngine:
 
         A record at or before the engine's offset, or of an older epoch, changes nothing. Another session resets.
         """
-        if not self.admit(record.head, offset):
+        if not self.admit(record, offset):
             return []
         self._end[0] = len(record.rows)
         self._received[0] = record.head.received_time
         return self.run(record.rows, self._end, self._received, (record.head,), (offset,))
 
-    def admit(self, head: RecordHead, offset: int) -> bool:
+    def continues(self, record: MarketRecord) -> bool:
+        """Whether a record brings nothing new but its rows."""
+        head = record.head
+        return (
+            head.epoch == self.epoch
+            and head.session == self.session
+            and head.provenance is self.provenance
+            and head.instrument == self.instrument
+            and not (head.epoch == 0 and opens_epoch(record))
+        )
+
+    def admit(self, record: MarketRecord, offset: int) -> bool:
         """Whether a record counts, after the session, epoch and provenance that it brings have been taken over."""
-        if head.instrument != self.instrument:
-            raise ValueError(f"a record of {head.instrument} for the engine of {self.instrument}")
         if NO_OFFSET < offset <= self.offset:
             return False
-        if 0 < head.epoch < self.epoch:
+        if self.continues(record):
+            return True
+        head = record.head
+        if head.instrument != self.instrument:
+            raise ValueError(f"a record of {head.instrument} for the engine of {self.instrument}")
+        epoch = max(offset, self.epoch) if opens_epoch(record) else head.epoch
+        if epoch < self.epoch:
             self._state["counters"][0, Counter.OLD_EPOCH] += 1
             return False
         if head.session != self.session:
@@ -96,8 +111,7 @@ class FeatureEngine:
             self.session = head.session
             self.provenance = head.provenance
         self.provenance = min(self.provenance, head.provenance)
-        # The opening gap of an epoch does not know its own offset yet: that offset is the epoch.
-        self.epoch = max(self.epoch, head.epoch if head.epoch > 0 else offset)
+        self.epoch = epoch
         return True
 
     def run(
@@ -198,6 +212,14 @@ class FeatureEngine:
         return vectors
 
 
+def opens_epoch(record: MarketRecord) -> bool:
+    """Whether this is the opening gap of an ingester, which cannot know its epoch: that is its own offset."""
+    if record.head.epoch != 0 or len(record.rows) == 0:
+        return False
+    first = record.rows[0]
+    return bool(first["kind"] == RowKind.GAP and first["side"] == Channel.ALL)
+
+
 def kernel_columns(spec: FeatureSpec) -> NDArray[np.intp] | slice:
     """Where the spec's features lie in the kernels' output. Raises `ViewMismatch` for what they do not compute."""
     place = {(feature.name, feature.formula_version): index for index, feature in enumerate(CATALOGUE)}
@@ -223,7 +245,7 @@ def _open(snapshot: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def compile_kernels(spec: FeatureSpec) -> None:
-    """Run the kernels once through a real call, so that the first event waits for no compiler (10 s without a cache)."""
+    """Run the kernels once through a real call: without a cache that takes 10 s, for which no event may wait."""
     rows = np.zeros(2, dtype=EVENT_DTYPE)
     rows["kind"] = RowKind.TICK
     rows["event_time"] = (0, 2 * spec.emission_interval + LATENESS_NS)

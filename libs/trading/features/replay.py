@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from libs.trading.features.engine import NO_OFFSET, FeatureEngine
 from libs.trading.features.spec import FeatureSpec
 from libs.trading.features.vector import FeatureVector
-from libs.trading.market import MarketRecord, RecordHead, Rows
+from libs.trading.market import EVENT_DTYPE, MarketRecord, RecordHead, Rows
 
 BATCH_ROWS = 65536
 
@@ -26,15 +26,13 @@ class Batch:
 
     def add(self, record: MarketRecord, offset: int) -> list[FeatureVector]:
         """Queue a record; returns vectors when the batch was full or the record begins something new."""
-        head, engine = record.head, self.engine
         vectors: list[FeatureVector] = []
-        changes = head.session != engine.session or head.epoch != engine.epoch or head.provenance != engine.provenance
-        if changes or self._n_rows >= BATCH_ROWS:
+        if self._n_rows >= BATCH_ROWS or not self.engine.continues(record):
             vectors = self.flush()
         if self._offsets and NO_OFFSET < offset <= self._offsets[-1]:
             return vectors
-        if engine.admit(head, offset):
-            self._heads.append(head)
+        if self.engine.admit(record, offset):
+            self._heads.append(record.head)
             self._offsets.append(offset)
             self._rows.append(record.rows)
             self._n_rows += len(record.rows)
@@ -46,9 +44,14 @@ class Batch:
             return []
         ends = np.cumsum([len(rows) for rows in self._rows], dtype=np.int64)
         received = np.array([head.received_time for head in self._heads], dtype=np.int64)
-        vectors = self.engine.run(np.concatenate(self._rows), ends, received, self._heads, self._offsets)
+        vectors = self.engine.run(joined(self._rows), ends, received, self._heads, self._offsets)
         self._heads, self._offsets, self._rows, self._n_rows = [], [], [], 0
         return vectors
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Rows one after the other, by their bytes: numpy promotes each structured part again, at 10 µs apiece."""
+    return np.frombuffer(b"".join([np.ascontiguousarray(rows).data for rows in parts]), dtype=EVENT_DTYPE)
 
 
 def replay_log(spec: FeatureSpec, log: Iterable[tuple[int, MarketRecord]]) -> Iterator[FeatureVector]:

@@ -64,6 +64,7 @@ class Place:
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
 
     def stub(self) -> features_pb2_grpc.FeatureStoreServiceStub:
+        assert self.channel is not None
         return features_pb2_grpc.FeatureStoreServiceStub(self.channel)
 
     def wait_ready(self) -> None:

@@ -29,7 +29,7 @@ def named(records: list[MarketRecord], instrument: str) -> list[MarketRecord]:
 def refusal(call: Any, request: Any) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.RpcError) as caught:
         call(request, timeout=5.0)
-    return caught.value.code(), caught.value.details()
+    return caught.value.code(), caught.value.details() or ""
 
 
 def test_rpcs_answer_and_refuse_as_promised(place: Place) -> None:
@@ -68,8 +68,9 @@ def test_watching_sees_what_comes_and_streams_are_capped(place: Place) -> None:
     place.produce(records[:60])
     place.start()
     place.wait_ready()
-    stream = place.stub().WatchFeatures(pb.WatchFeaturesRequest(instruments=[INSTRUMENT]), timeout=30.0)
-    other = place.stub().WatchFeatures(pb.WatchFeaturesRequest(), timeout=30.0)
+    stub: Any = place.stub()
+    stream = stub.WatchFeatures(pb.WatchFeaturesRequest(instruments=[INSTRUMENT]), timeout=30.0)
+    other = stub.WatchFeatures(pb.WatchFeaturesRequest(), timeout=30.0)
     with pytest.raises(grpc.RpcError) as caught:
         wait_for(lambda: next(other))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -76,7 +76,8 @@ def test_packing_rows_into_other_records_changes_nothing(seed: int, cuts: int) -
     rows = np.concatenate([record.rows for record in records])
     latest = max(record.head.received_time for record in records)
     rng = random.Random(cuts)
-    repacked, at = [], 0
+    repacked: list[MarketRecord] = []
+    at = 0
     while at < len(rows):
         upto = at + rng.choice((1, 2, 5, 40, 400))
         head = replace(records[0].head, received_time=latest, seq=len(repacked))
@@ -205,6 +206,19 @@ def test_the_opening_gap_of_an_epoch_fences_by_its_own_offset() -> None:
     engine.update(replace(fresh, head=replace(fresh.head, epoch=10)), 12)
     assert engine.counters[Counter.TRADES] == 1
     assert engine.counters[Counter.OLD_EPOCH] == 1
+
+
+def test_an_epoch_of_offset_zero_is_an_epoch_like_any_other() -> None:
+    opening, first, second = records_of([[FeedGap(START, Channel.ALL, 0, 0, "start")], [trade(0.1)], [trade(0.3)]])
+    again = replace(opening, head=replace(opening.head, epoch=0))
+    engine = FeatureEngine(SPEC, INSTRUMENT)
+    engine.update(again, 0)
+    engine.update(replace(first, head=replace(first.head, epoch=0)), 1)
+    assert engine.epoch == 0
+    engine.update(again, 7)
+    assert engine.epoch == 7
+    assert engine.update(replace(second, head=replace(second.head, epoch=0)), 8) == []
+    assert engine.counters[Counter.TRADES] == 1
 
 
 def test_a_result_has_the_worst_provenance_of_its_session() -> None:

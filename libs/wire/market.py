@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from libs.trading.market import (
@@ -40,12 +41,14 @@ from libs.wire.rows import events_of, rows_of
 from protos.market.v1 import market_pb2 as pb
 
 __all__ = [
+    "Glimpse",
     "decode_events",
     "decode_record",
     "encode_events",
     "encode_record",
     "events_message",
     "events_value",
+    "glimpse",
     "record_value",
     "rows_of",
 ]
@@ -69,6 +72,35 @@ def decode_record(data: bytes) -> MarketRecord:
 def decode_events(data: bytes) -> tuple[RecordHead, list[MarketEvent]]:
     """A record with its events as values. Raises MalformedMessage that says which field is wrong."""
     return events_value(parse(pb.MarketEvents(), data))
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """Whose record it is and how far its session has come with it (ns, session time)."""
+
+    instrument: str
+    session: str
+    until: int
+    ended: bool
+
+
+def glimpse(data: bytes) -> Glimpse:
+    """What a reader needs who only follows how far sessions are, at a fraction of the cost of reading a record.
+
+    Raises MalformedMessage for bytes that are no record or a record without events."""
+    message = parse(pb.MarketEvents(), data)
+    if not message.events:
+        raise MalformedMessage("a record without events")
+    last = message.events[-1]
+    kind = last.WhichOneof("event")
+    if kind is None:
+        raise MalformedMessage("an event without a kind")
+    event = getattr(last, kind)
+    if kind == "seed":
+        until = max((bar.close_time_ns for bar in event.bars), default=0)
+    else:
+        until = getattr(event, _TIME_FIELDS.get(kind, "event_time_ns"))
+    return Glimpse(message.instrument, message.session, until, kind == "session_end")
 
 
 def record_value(message: pb.MarketEvents) -> MarketRecord:
@@ -290,6 +322,7 @@ def _bar_value(bar: pb.Bar) -> Bar:
     )
 
 
+_TIME_FIELDS = {"tick": "time_ns", "bar": "close_time_ns"}
 _VALUES: dict[str, Any] = {
     "trade": _trade_value,
     "book": _book_value,

@@ -19,9 +19,9 @@ from services.archive.settings import Settings
 def main() -> int:
     settings = Settings.load()
     logs.configure("archive", settings.log_level)
-    consumer = open_consumer(settings.kafka.config(), "archive")
     files = ParquetFiles(settings.folder)
-    archivist = Archivist(files, RollPolicy(settings.roll_rows, settings.roll_seconds), times_of)
+    consumer = open_consumer(settings.kafka.config(), "archive")
+    archivist = Archivist(files, RollPolicy(settings.roll_rows, settings.roll_seconds, settings.roll_bytes), times_of)
     topics = archived_topics(settings.topics_file)
     reader = LogReader(consumer, files, archivist, topics, accept_holes=settings.accept_holes)
     return run_service(
@@ -31,7 +31,7 @@ def main() -> int:
         add_servicers=lambda _: (),
         tasks=[Task("archive", reader.run)],
         is_ready=reader.is_ready,
-        on_stop=[consumer.close],
+        on_stop=[consumer.close, files.close],
         host=settings.host,
     )
 

@@ -15,13 +15,14 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class RollPolicy:
-    """A file is closed when it holds `rows` records, or when its first record has waited `seconds`."""
+    """A file is closed when it holds `rows` records or `size` bytes, or when its first record has waited `seconds`."""
 
     rows: int
     seconds: float
+    size: int = 32 * 1024 * 1024
 
-    def is_due(self, rows: int, waited_s: float) -> bool:
-        return rows > 0 and (rows >= self.rows or waited_s >= self.seconds)
+    def is_due(self, rows: int, waited_s: float, size: int = 0) -> bool:
+        return rows > 0 and (rows >= self.rows or waited_s >= self.seconds or size >= self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,18 @@ class Resume:
     lost_from: int | None
 
 
-def resume_at(archived_next: int | None, log_begins: int) -> Resume:
-    """Files are the truth; what the log no longer has between them and its beginning is lost, and said to be."""
+class ArchiveAhead(Exception):
+    """Files hold more of a partition than the log ever had: they are another environment's."""
+
+
+def resume_at(archived_next: int | None, log_begins: int, log_ends: int) -> Resume:
+    """Files are the truth; what the log no longer has between them and its beginning is lost, and said to be.
+
+    Raises ArchiveAhead."""
     if archived_next is None:
         return Resume(log_begins, None)
+    if archived_next > log_ends:
+        raise ArchiveAhead(f"files reach to offset {archived_next - 1}, the log only to {log_ends - 1}")
     if archived_next < log_begins:
         return Resume(log_begins, archived_next)
     return Resume(archived_next, None)

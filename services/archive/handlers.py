@@ -20,6 +20,7 @@ class OpenRun(Generic[R]):
 
     since: float
     records: list[R] = field(default_factory=list)
+    size: int = 0
 
 
 class Archivist(Generic[R]):
@@ -40,11 +41,14 @@ class Archivist(Generic[R]):
         if run is None:
             run = self._open[partition] = OpenRun(now)
         run.records.append(record)
+        run.size += len(record.value or b"")
 
     def close_due(self, now: float) -> dict[Partition, int]:
         """Close what is due into files; returns the number of records written by partition."""
         due = [
-            partition for partition, run in self._open.items() if self._policy.is_due(len(run.records), now - run.since)
+            partition
+            for partition, run in self._open.items()
+            if self._policy.is_due(len(run.records), now - run.since, run.size)
         ]
         return self._close_all(due)
 

@@ -17,6 +17,7 @@ class Settings(ServiceSettings):
 
     folder: Path
     topics_file: Path = Path("protos/topics.yaml")
-    roll_seconds: float = Field(default=60.0, gt=0)
+    roll_seconds: float = Field(default=5.0, gt=0)
     roll_rows: int = Field(default=50_000, ge=1)
+    roll_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
     accept_holes: bool = False

@@ -6,17 +6,18 @@ import threading
 import time
 from collections.abc import Sequence
 
-from libs.runtime.kafka import Consumer, Record, TopicPartition
+from libs.runtime.kafka import Consumer, KafkaUnavailable, Record, TopicPartition, UnknownTopic
 from libs.runtime.logs import get_logger
 from libs.runtime.metrics import counter, gauge
 from libs.wire.archive import ArchivedRecord
 from services.archive.adapters.market_times import times_of
 from services.archive.adapters.parquet_files import ParquetFiles
-from services.archive.domain import Partition, resume_at
+from services.archive.domain import ArchiveAhead, Partition, resume_at
 from services.archive.handlers import MARKET_TOPICS, Archivist
 
 POLL_S = 0.2
 MAX_RECORDS = 2000
+RETRY_S = 1.0
 
 log = get_logger("archive")
 
@@ -42,17 +43,27 @@ class LogReader:
         self._archivist = archivist
         self._topics = topics
         self._accept_holes = accept_holes
-        self._assigned = threading.Event()
+        self._goal: dict[TopicPartition, int] | None = None
 
     def is_ready(self) -> bool:
-        return self._assigned.is_set()
+        """Caught up with everything that the log held at the start."""
+        goal = self._goal
+        return goal is not None and all(
+            (self._files.next_offset(Partition(part.topic, part.partition)) or 0) >= end for part, end in goal.items()
+        )
 
     def run(self, stop: threading.Event) -> None:
-        """Until the event is set; then everything read is closed into files. Raises `RecordsLost`."""
+        """Until the event is set; then everything read is closed into files. Waits for a broker or topics that are not
+        there. Raises `RecordsLost`, and `ArchiveAhead` for a folder of another environment."""
         if self._files.removed:
             log.warning("removed files that a killed writer left half-done", count=self._files.removed)
-        self._assign()
-        self._assigned.set()
+        while not stop.is_set():
+            try:
+                self._assign()
+                break
+            except (KafkaUnavailable, UnknownTopic) as error:
+                log.warning("waiting for the broker and its topics", reason=str(error))
+                stop.wait(RETRY_S)
         while not stop.is_set():
             for record in self._consumer.poll(POLL_S, MAX_RECORDS):
                 self._archivist.take(Partition(record.topic, record.partition), archived(record), time.monotonic())
@@ -61,12 +72,18 @@ class LogReader:
 
     def _assign(self) -> None:
         parts = [part for topic in self._topics for part in self._consumer.partitions_for(topic)]
-        begins = self._consumer.beginning_offsets(parts)
+        begins, ends = self._consumer.beginning_offsets(parts), self._consumer.end_offsets(parts)
         lost: list[str] = []
         positions: dict[TopicPartition, int] = {}
         for part in parts:
             partition = Partition(part.topic, part.partition)
-            resume = resume_at(self._files.next_offset(partition), begins[part])
+            try:
+                resume = resume_at(self._files.next_offset(partition), begins[part], ends[part])
+            except ArchiveAhead as error:
+                raise ArchiveAhead(
+                    f"{part.topic}-{part.partition}: {error}; the folder is another environment's, or the broker was "
+                    "emptied: move the folder away"
+                ) from error
             if resume.lost_from is not None:
                 lost.append(f"{part.topic}-{part.partition} offsets {resume.lost_from} to {resume.offset - 1}")
             positions[part] = resume.offset
@@ -80,6 +97,9 @@ class LogReader:
             log.error("a hole in the archive was accepted", records=hole)
         self._files.publish_progress()
         self._consumer.assign(dict(positions.items()))
+        # an empty partition, or one whose records are all deleted, has nothing to catch up with
+        self._goal = {part: ends[part] for part in parts if ends[part] > begins[part]}
+        log.info("archiving", partitions=len(parts), behind=sum(ends[part] - positions[part] for part in parts))
 
     def _catch_up_times(self, partition: Partition) -> None:
         """Read again the times of files that were written just before a kill, so that progress is whole."""

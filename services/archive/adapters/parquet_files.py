@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +11,23 @@ from libs.wire.progress import Progress, SessionProgress, read_progress, write_p
 from services.archive.domain import MarketTimes, Partition
 
 
+class FolderTaken(SystemExit):
+    """Another archive writes into the folder; a process that does not catch it ends with code 1 and the message."""
+
+
 class ParquetFiles:
-    """An archive's folder; this process is its only writer. What a killed writer left half-done is removed at once."""
+    """An archive's folder; this process is its only writer. What a killed writer left half-done is removed at once.
+
+    Raises FolderTaken, ProgressUnreadable for another version's folder, ArchiveDamaged for files that cannot be read."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (folder / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise FolderTaken(f"archive: another process writes into {folder}") from error
         self._folder = folder
         self._writer = ArchiveWriter(folder)
         self._reader = ArchiveReader(folder)
@@ -54,3 +67,6 @@ class ParquetFiles:
 
     def publish_progress(self) -> None:
         write_progress(self._folder, Progress(self._next, self._sessions))
+
+    def close(self) -> None:
+        self._lock.close()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.wire.archive import ArchivedRecord
-from services.archive.domain import MarketTimes, Partition, RollPolicy, resume_at
+from services.archive.domain import ArchiveAhead, MarketTimes, Partition, RollPolicy, resume_at
 from services.archive.handlers import Archivist
 
 VECTORS = Partition("features.vectors", 0)
@@ -88,11 +89,25 @@ def test_every_record_is_in_exactly_one_file_and_no_file_has_a_hole(steps: list[
 
 
 def test_archiving_goes_on_after_the_files() -> None:
-    assert resume_at(archived_next=10, log_begins=0).offset == 10
-    assert resume_at(archived_next=None, log_begins=4).offset == 4
+    assert resume_at(archived_next=10, log_begins=0, log_ends=12).offset == 10
+    assert resume_at(archived_next=None, log_begins=4, log_ends=4).offset == 4
 
 
 def test_what_the_broker_deleted_before_it_was_archived_is_lost_and_said() -> None:
-    lost = resume_at(archived_next=10, log_begins=15)
+    lost = resume_at(archived_next=10, log_begins=15, log_ends=20)
     assert (lost.offset, lost.lost_from) == (15, 10)
-    assert resume_at(archived_next=15, log_begins=15).lost_from is None
+    assert resume_at(archived_next=15, log_begins=15, log_ends=20).lost_from is None
+
+
+def test_files_that_the_log_never_held_are_another_environments() -> None:
+    with pytest.raises(ArchiveAhead, match="files reach to offset 9, the log only to 6"):
+        resume_at(archived_next=10, log_begins=0, log_ends=7)
+
+
+def test_a_run_of_many_bytes_becomes_a_file() -> None:
+    files = RememberedFiles()
+    archivist = Archivist(files, RollPolicy(1000, 1000.0, size=10), lambda _: None)
+    archivist.take(VECTORS, ArchivedRecord(VECTORS.topic, 0, 0, 0, None, b"123456789"), now=0.0)
+    assert archivist.close_due(now=0.0) == {}
+    archivist.take(VECTORS, ArchivedRecord(VECTORS.topic, 0, 1, 0, None, b"0"), now=0.0)
+    assert archivist.close_due(now=0.0) == {VECTORS: 2}

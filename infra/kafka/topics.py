@@ -13,6 +13,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 TOPICS_FILE = Path(__file__).parents[2] / "protos" / "topics.yaml"
 DAY_MS = 24 * 60 * 60 * 1000
 DEAD_RETENTION_DAYS = 30
+BROKER_SECONDS = 20.0
 
 
 class TopicsProblem(Exception):
@@ -61,7 +62,7 @@ def create_topics(
     wanted = {prefix + topic.name: topic for topic in topics or declared_topics()}
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","), client_id="topics", bootstrap_timeout_ms=20_000
+            bootstrap_servers=bootstrap.split(","), client_id="topics", bootstrap_timeout_ms=BROKER_SECONDS * 1000
         )
     except KafkaError as error:
         raise TopicsProblem(f"no Kafka broker answers at {bootstrap}: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -51,7 +52,8 @@ class Batch:
 
 def joined(parts: Sequence[Rows]) -> Rows:
     """Rows one after the other, by their bytes: numpy promotes each structured part again, at 10 µs apiece."""
-    return np.frombuffer(b"".join([np.ascontiguousarray(rows).data for rows in parts]), dtype=EVENT_DTYPE)
+    contiguous = cast(list[bytes], [np.ascontiguousarray(rows) for rows in parts])
+    return np.frombuffer(b"".join(contiguous), dtype=EVENT_DTYPE)
 
 
 def replay_log(spec: FeatureSpec, log: Iterable[tuple[int, MarketRecord]]) -> Iterator[FeatureVector]:

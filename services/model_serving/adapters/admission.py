@@ -51,7 +51,7 @@ class BundleAdmission:
             return NotAdmitted(verdict.code, verdict.detail, bundle.digest)
         try:
             graph = Graph(bundle.onnx, len(view.features), len(bundle.manifest.label.classes))
-            different = check_golden_rows(bundle, graph)
+            different = bundle.golden.check(graph.score(bundle.golden.inputs))
         except GraphProblem as error:
             return NotAdmitted(Refusal.GRAPH_NOT_RUNNABLE, str(error), bundle.digest)
         if different is not None:
@@ -74,17 +74,6 @@ class BundleAdmission:
             return view, self._spec.project(view), None
         except ViewMismatch as error:
             return view, nowhere, str(error)
-
-
-def check_golden_rows(bundle: Bundle, graph: Graph) -> str | None:
-    """All rows at once and each row alone: an answer may not depend on who else asks. None when all is well."""
-    inputs = bundle.golden.inputs
-    together = graph.score(inputs)
-    different = bundle.golden.check(together)
-    if different is not None:
-        return different
-    alone = np.concatenate([graph.score(inputs[row : row + 1]) for row in range(len(inputs))])
-    return bundle.golden.check(alone)
 
 
 def facts_of(bundle: Bundle, view: FeatureView, version: int, evidence: Scope) -> ModelFacts:

@@ -10,7 +10,6 @@ import onnxruntime
 from numpy.typing import NDArray
 
 PROVIDER = "CPUExecutionProvider"
-MAX_ROWS = 1000
 INPUT, OUTPUT = "features", "probabilities"
 
 
@@ -38,24 +37,24 @@ class Graph:
         self._of_thread = threading.local()
 
     def score(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Rows (n, features) to probabilities (n, classes). Raises GraphProblem."""
-        rows = np.ascontiguousarray(rows, dtype=np.float32)
-        if len(rows) == 1:
-            return self._score_one(rows)
-        parts = [self._run(rows[start : start + MAX_ROWS]) for start in range(0, len(rows), MAX_ROWS)]
-        return np.concatenate(parts) if parts else np.empty((0, self._n_classes))
+        """Rows (n, features) to probabilities (n, classes). Raises GraphProblem.
 
-    def _score_one(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
+        Each row runs alone: onnxruntime takes other code for one row than for many, whose sums round differently, and an
+        answer may not depend on who else asks.
+        """
         bound = getattr(self._of_thread, "bound", None)
         if bound is None:
             bound = self._of_thread.bound = self._bind()
         binding, source, target = bound
-        source[:] = row
+        answers = np.empty((len(rows), self._n_classes), np.float64)
         try:
-            self._session.run_with_iobinding(binding)
-        except Exception as error:  # as above
+            for place, row in enumerate(rows):
+                source[0] = row
+                self._session.run_with_iobinding(binding)
+                answers[place] = target[0]
+        except Exception as error:  # onnxruntime's own exceptions share no parent
             raise GraphProblem(f"the graph does not run: {_first_line(error)}") from error
-        return np.array(target, dtype=np.float64)
+        return answers
 
     def _bind(self) -> tuple[Any, NDArray[np.float32], NDArray[np.floating[Any]]]:
         source = np.zeros((1, self._n_features), np.float32)
@@ -64,12 +63,6 @@ class Graph:
         binding.bind_input(INPUT, "cpu", 0, np.float32, source.shape, source.ctypes.data)
         binding.bind_output(OUTPUT, "cpu", 0, self._dtype, target.shape, target.ctypes.data)
         return binding, source, target
-
-    def _run(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        try:
-            return np.asarray(self._session.run([OUTPUT], {INPUT: rows})[0], dtype=np.float64)
-        except Exception as error:  # as above
-            raise GraphProblem(f"the graph does not run: {_first_line(error)}") from error
 
     def _check(self, n_features: int, n_classes: int) -> None:
         if self._session.get_providers() != [PROVIDER]:

@@ -80,17 +80,15 @@ def outputs_vary(probabilities: Floats) -> Line:
     )
 
 
-def both_classes(probabilities: Floats) -> Line:
-    """Up is the likelier of the two traded classes on some real rows, and down on others."""
-    up = int(np.sum(probabilities[:, 2] > probabilities[:, 0]))
-    down = int(np.sum(probabilities[:, 2] < probabilities[:, 0]))
-    return Line(
-        "both_classes",
-        up > 0 and down > 0,
-        f"{up} up, {down} down",
-        "both above 0",
-        "both traded classes are predicted",
-    )
+def both_classes(probabilities: Floats, climatology: Floats) -> Line:
+    """A class is predicted where it is called likelier than its frequency `climatology` (3,) before the hold-out.
+
+    Whether one class is called likelier than the other is a question of evidence: after a rise an honest model without
+    an edge leans up everywhere.
+    """
+    down, up = (int(np.sum(probabilities[:, k] > climatology[k])) for k in (0, 2))
+    reason = "rows on which a traded class is called likelier than it was before"
+    return Line("both_classes", up > 0 and down > 0, f"{up} up, {down} down", "both above 0", reason)
 
 
 def leakage(found: Canary | None) -> Line:

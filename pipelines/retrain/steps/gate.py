@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from libs.bundle import verdict as signed
 from libs.bundle.folder import Bundle, attach_report, attach_verdicts, read_bundle
 from libs.bundle.trust import Scope
+from libs.trading.metrics import class_frequencies
 from pipelines.retrain.adapters.onnx_session import Scorer, open_graph
 from pipelines.retrain.adapters.scored_table import ScoredTable, TableError, read_scored
 from pipelines.retrain.gates import integrity as lines_of_integrity
@@ -79,7 +80,7 @@ def judge(
     oof, hold_out = read_scored(oof_table).rows, read_scored(holdout_table)
     graph = open_graph(bundle.onnx)
     measured = _measure(graph, checks.hold_out_features, hold_out, clock_ns)
-    integrity = _integrity(bundle, graph, hold_out.rows, checks)
+    integrity = _integrity(bundle, graph, oof, hold_out.rows, checks)
     assessment = evaluate(build_case(bundle.manifest, oof, hold_out.rows, meta, measured), policy)
     found = evidence(assessment, policy)
     report = contents(bundle.digest, assessment, integrity, found, policy)
@@ -89,14 +90,14 @@ def judge(
     return verdicts
 
 
-def _integrity(bundle: Bundle, graph: Scorer, hold_out: Scored, checks: Checks) -> tuple[Line, ...]:
+def _integrity(bundle: Bundle, graph: Scorer, oof: Scored, hold_out: Scored, checks: Checks) -> tuple[Line, ...]:
     return (
         lines_of_integrity.view_servable(checks.view_problem),
         lines_of_integrity.files(_not_data(bundle)),
         lines_of_integrity.golden_rows(bundle.golden.check(graph(bundle.golden.inputs)[0])),
         lines_of_integrity.parity(checks.parity),
         lines_of_integrity.outputs_vary(hold_out.probabilities),
-        lines_of_integrity.both_classes(hold_out.probabilities),
+        lines_of_integrity.both_classes(hold_out.probabilities, class_frequencies(oof.labels)),
         lines_of_integrity.leakage(checks.canary),
     )
 

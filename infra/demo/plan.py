@@ -20,7 +20,7 @@ from infra.kafka.broker import answers as broker_answers
 
 BAR_SECONDS = 1
 EMISSION_MS = 250
-TRAINING_SECONDS = 1200
+TRAINING_SECONDS = 3600
 INITIAL_BALANCE = 10_000
 TAKEN_OVER = ("PATH", "HOME", "LANG", "LC_ALL", "JAVA_HOME", "VIRTUAL_ENV", "TMPDIR", "SSL_CERT_FILE")
 
@@ -73,20 +73,19 @@ class Plan:
 
     @property
     def foundation(self) -> list[Program]:
-        """The broker (unless it is the user's own) and MLflow."""
+        """The broker (unless it is the user's own), MLflow and the venue: they need nobody."""
         env, folder = self.env, self.environment.folder
         ports = [str(self.environment.port(use)) for use in ("kafka", "kafka_controller", "mlflow")]
         module = [sys.executable, "-m"]
         kafka = [*module, "infra.kafka", "serve", "--folder", str(folder / "kafka"), "--port", ports[0]]
         mlflow = [*module, "infra.mlflow", "--folder", str(folder / "mlflow"), "--port", ports[2]]
-        programs = [Program("mlflow", mlflow, env, self.mlflow_answers, ready_seconds=120.0)]
+        programs = [Program("mlflow", mlflow, env, self.mlflow_answers, ready_seconds=120.0), self._venue()]
         if self.external_broker is None:
             argv = [*kafka, "--controller-port", ports[1]]
             programs.insert(0, Program("kafka", argv, env, lambda: broker_answers(self.bootstrap), ready_seconds=90.0))
         return programs
 
-    @property
-    def venue(self) -> Program:
+    def _venue(self) -> Program:
         recordings = ",".join(str(path) for path in self.environment.recordings)
         what = (
             {"RECORDINGS": recordings}
@@ -187,7 +186,7 @@ class Plan:
             "SCOPE": self.scope,
             "STATE_DIR": str(self.environment.folder / "router"),
             "VENUE__HTTP_URL": self.simulator_address,
-            "VENUE__STREAM_URL": self.simulator_address.replace("http", "ws", 1),
+            "VENUE__STREAM_URL": self.simulator_address.replace("http", "ws", 1) + "/v5/private",
             "VENUE__KEY_FILE": str(self.environment.key_file),
             **self._trusted(),
         }

@@ -68,22 +68,20 @@ class Demo:
         return self.outcome
 
     def _start(self) -> None:
-        for program in self._plan.foundation:
-            self._step(f"starting {program.name}", partial(self._supervisor.start, program))
-        self._step("making keys", self._make_keys)
+        keys = subprocess.Popen(
+            self._plan.make_keys_argv,
+            cwd=self._root,
+            env=self._plan.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        self._step("starting Kafka, MLflow and the venue", partial(self._supervisor.start_all, self._plan.foundation))
+        self._step("making keys", partial(wait_for_keys, keys))
         self._step("creating topics", lambda: create_topics(self._plan.bootstrap, self._environment.topic_prefix))
-        self._step("starting the venue", lambda: self._supervisor.start(self._plan.venue))
         self._step("starting the services", lambda: self._supervisor.start_all(self._plan.services))
         for line in self._plan.things_to_try():
             self._console.print(line, markup=False, highlight=False)
         self._step("starting data_ingestion", lambda: self._supervisor.start(self._plan.ingestion))
-
-    def _make_keys(self) -> None:
-        made = subprocess.run(
-            self._plan.make_keys_argv, cwd=self._root, env=self._plan.env, capture_output=True, text=True
-        )
-        if made.returncode != 0:
-            raise ProgramFailed(f"the signing keys could not be made:\n{made.stderr}")
 
     def _step(self, what: str, act: Callable[[], object]) -> None:
         began = time.monotonic()
@@ -117,7 +115,7 @@ class Demo:
             outcome.first_prediction_at = now
         if outcome.session is None:
             return "waiting for the venue's announcement"
-        if not self._has_model() and outcome.verdict is None:
+        if outcome.verdict is None and (self._retraining is not None or not self._has_model()):
             return self._make_model(outcome.session)
         if outcome.session.state == "WAITING":
             self._source.go(outcome.session.session)
@@ -183,3 +181,9 @@ def played(session: Session) -> str:
     """Progress of the fast stretch, by the session's own clock."""
     whole = session.training_end_ns - session.training_start_ns
     return f"playing {whole / 60e9:.0f} minutes of the past, fast (session time runs at {session.rate:g}×)"
+
+
+def wait_for_keys(maker: subprocess.Popen[bytes]) -> None:
+    _, said = maker.communicate()
+    if maker.returncode != 0:
+        raise ProgramFailed(f"the signing keys could not be made:\n{said.decode(errors='replace')}")

@@ -33,7 +33,7 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	buf lint . --config protos/buf.yaml --path protos
-	lint-imports
+	lint-imports --cache-dir .cache/import_linter
 	mypy
 
 check: lint      ## the quick checks: style, types, import contracts, protos, architecture and unit tests

@@ -21,6 +21,11 @@ BROKER_SETTING = "TRADING_TEST_KAFKA"
 ROOT = Path(__file__).parents[1]
 
 
+def recorded_data() -> Path:
+    """Where the recorded market data should be: TRADING_TEST_DATA, or beside this checkout."""
+    return Path(os.environ.get(DATA_SETTING) or ROOT / ".." / "shared" / "data")
+
+
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaConfig]:
     """A real broker for the whole run: this run's own, or the one that TRADING_TEST_KAFKA names (HOST:PORT)."""
@@ -58,7 +63,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The recorded market data. Without it the test is left out; with CI=true that is a failure."""
-    folder = Path(os.environ.get(DATA_SETTING) or ROOT / ".." / "shared" / "data")
+    folder = recorded_data()
     if not folder.is_dir():
         message = f"no recorded data at {folder} ({DATA_SETTING})"
         if os.environ.get("CI") == "true":

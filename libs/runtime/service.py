@@ -81,11 +81,7 @@ def run_service(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
     server = make_server()
-    checks = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(2))
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    names = ["", *add_servicers(server)]
-    reflection.enable_server_reflection((*names[1:], health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    readiness = Readiness(name, checks, names)
+    readiness = serve_health(server, name, add_servicers(server))
     bind_server(server, name, host, grpc_port)
     stop_metrics = serve_metrics(name, host, metrics_port)
     server.start()
@@ -104,15 +100,18 @@ def run_service(
     stop.set()
     stopped.wait()
     wait_for_tasks(threads, dead)
-    for action in on_stop:
-        try:
-            action()
-        except Exception:
-            log.exception("a step of stopping failed", step=getattr(action, "__qualname__", repr(action)))
-            dead.set()
+    run_each(on_stop, dead)
     stop_metrics()
     log.info("stopped")
     return 1 if dead.is_set() else 0
+
+
+def serve_health(server: grpc.Server, name: str, services: Sequence[str]) -> Readiness:
+    """Add health and reflection for these services; streams of health hold none of the workers."""
+    checks = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(2))
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    return Readiness(name, checks, ("", *services))
 
 
 class Readiness:
@@ -195,4 +194,13 @@ def wait_for_tasks(threads: Sequence[threading.Thread], dead: threading.Event) -
         thread.join(TASK_SECONDS)
         if thread.is_alive():
             log.error("task did not stop in time", task=thread.name, seconds=TASK_SECONDS)
+            dead.set()
+
+
+def run_each(actions: Sequence[Callable[[], None]], dead: threading.Event) -> None:
+    for action in actions:
+        try:
+            action()
+        except Exception:
+            log.exception("a step of stopping failed", step=getattr(action, "__qualname__", repr(action)))
             dead.set()

@@ -18,7 +18,7 @@ class FolderTaken(SystemExit):
 class ParquetFiles:
     """An archive's folder; this process is its only writer. What a killed writer left half-done is removed at once.
 
-    Raises FolderTaken, ProgressUnreadable for another version's folder, ArchiveDamaged for files that cannot be read."""
+    Raises FolderTaken, ProgressUnreadable for another version's folder, ArchiveDamaged for files it cannot read."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

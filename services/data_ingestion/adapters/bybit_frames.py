@@ -30,6 +30,9 @@ CHANNELS = {
     "allLiquidation": Channel.LIQUIDATIONS,
 }
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+MAX_ID = 2**62
+MAX_TIME_MS = 10_000_000_000_000
 SideName = Literal["Buy", "Sell"]
 Level = tuple[float, float]
 
@@ -148,7 +151,7 @@ class FrameReader:
         """Raises BadFrame."""
         try:
             envelope = _envelope.decode(frame)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise BadFrame(Channel.ALL, f"not a frame: {error}") from error
         if not envelope.topic:
             if not envelope.op:
@@ -161,7 +164,7 @@ class FrameReader:
             raise BadFrame(Channel.ALL, f"unknown topic {envelope.topic}")
         try:
             return MarketFrame(channel, self._events(channel, envelope))
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise BadFrame(channel, f"{envelope.topic}: {error}") from error
 
     def _events(self, channel: Channel, envelope: _Envelope) -> tuple[MarketEvent, ...]:
@@ -180,7 +183,7 @@ class FrameReader:
         self._check(Channel.BOOK, book.s, time)
         if envelope.type not in ("snapshot", "delta"):
             _refuse(Channel.BOOK, f"a book frame of type {envelope.type!r}")
-        if book.u < 0:
+        if not 0 <= book.u < MAX_ID:
             _refuse(Channel.BOOK, f"update id {book.u}")
         levels = book.b + book.a
         # a sum is finite only when every one of its terms is; min alone may overlook a NaN
@@ -212,6 +215,8 @@ class FrameReader:
             _number("fundingRate", ticker.funding_rate),
             _number("nextFundingTime", ticker.next_funding_time),
         )
+        if following is not None and not 0.0 <= following < MAX_TIME_MS:
+            _refuse(Channel.TICKER, f"nextFundingTime is {ticker.next_funding_time!r}")
         known_rate, known_following = self._funding
         funded = rate is not None or following is not None
         self._funding = (
@@ -232,7 +237,7 @@ class FrameReader:
     def _check(self, channel: Channel, symbol: str, time_ms: int) -> None:
         if symbol != self._symbol:
             _refuse(channel, f"a frame about {symbol!r} instead of {self._symbol!r}")
-        if not 0 < time_ms < 10_000_000_000_000:
+        if not 0 < time_ms < MAX_TIME_MS:
             _refuse(channel, f"time {time_ms} is not milliseconds since 1970")
 
 
@@ -240,20 +245,22 @@ def read_sessions(body: bytes) -> tuple[Announcement, ...]:
     """The answer of /simulator/v1/sessions. Raises BadFrame."""
     try:
         return tuple(_announcement(session) for session in _sessions_answer.decode(body).sessions)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadFrame(Channel.ALL, f"sessions: {error}") from error
 
 
 def _decoded_sessions(data: msgspec.Raw) -> tuple[Announcement, ...]:
     try:
         return tuple(_announcement(session) for session in _sessions.decode(data))
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadFrame(Channel.ALL, f"{SESSIONS_TOPIC}: {error}") from error
 
 
 def _announcement(session: _Session) -> Announcement:
     clock = session.clock
-    if not (session.session and session.instrument.count(".") == 2 and isfinite(clock.rate) and clock.rate >= 0.0):
+    anchored = 0 <= clock.wall_anchor_ns < MAX_ID and 0 <= clock.session_anchor_ns < MAX_ID
+    runs = anchored and isfinite(clock.rate) and clock.rate >= 0.0
+    if not (session.session and session.instrument.count(".") == 2 and runs):
         _refuse(Channel.ALL, f"a session without name, instrument or clock: {session}")
     return Announcement(
         session=session.session,

@@ -39,8 +39,8 @@ class Graph:
     def score(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Rows (n, features) to probabilities (n, classes). Raises GraphProblem.
 
-        Each row runs alone: onnxruntime takes other code for one row than for many, whose sums round differently, and an
-        answer may not depend on who else asks.
+        Each row runs alone: for many rows onnxruntime takes other code, whose sums round differently, and an answer
+        may not depend on who else asks.
         """
         bound = getattr(self._of_thread, "bound", None)
         if bound is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,6 +16,7 @@ API = "/api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 TIMEOUT_S = 5.0
 MAX_FILES, MAX_BYTES = 64, 512 * 1024 * 1024
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 GONE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "RESOURCE_NOT_FOUND", "NOT_FOUND"}
 
 
@@ -27,30 +30,19 @@ class MlflowRegistry:
 
     def aliases(self) -> Mapping[str, int] | None:
         try:
-            model = self._get(f"{API}/registered-models/get", name=self._name)["registered_model"]
+            answer = self._get(f"{API}/registered-models/get", name=self._name)
         except BrokenVersion:
             return None
-        try:
-            return {entry["alias"]: int(entry["version"]) for entry in model.get("aliases", [])}
-        except (KeyError, TypeError, ValueError) as error:
-            raise RegistryUnavailable(f"{self._uri}: an answer without aliases: {error!r}") from error
+        with self._in_its_form():
+            return {entry["alias"]: int(entry["version"]) for entry in answer["registered_model"].get("aliases", [])}
 
     def fetch(self, version: int, folder: Path) -> None:
-        root = self._artifact_root(version)
-        pending, files, size = [PurePosixPath()], 0, 0
-        while pending:
-            here = pending.pop()
-            for entry in self._list(root / here):
-                path = here / self._plain(entry["path"], root / here)
-                if entry.get("is_dir"):
-                    pending.append(path)
-                    continue
-                files += 1
-                size += int(entry.get("file_size") or 0)
-                if files > MAX_FILES or size > MAX_BYTES:
-                    raise BrokenVersion(f"more than {MAX_FILES} files or {MAX_BYTES} bytes")
-                self._download(root / path, folder / path)
-        if files == 0:
+        with self._in_its_form():
+            root = self._artifact_root(version)
+            files = self._walk(root)
+        for path in files:
+            self._download(root / path, folder / path)
+        if not files:
             raise BrokenVersion(f"version {version} has no artifacts under {root}")
 
     def tag(self, version: int, tags: Mapping[str, str]) -> None:
@@ -74,19 +66,20 @@ class MlflowRegistry:
             )
         return PurePosixPath(uri.removeprefix("mlflow-artifacts:").lstrip("/"))
 
-    def _list(self, folder: PurePosixPath) -> list[dict[str, Any]]:
-        entries = self._get(ARTIFACTS, path=str(folder)).get("files", [])
-        if not isinstance(entries, list):
-            raise RegistryUnavailable(f"{self._uri}: a listing that is no list")
-        return entries
-
-    @staticmethod
-    def _plain(name: str, folder: PurePosixPath) -> PurePosixPath:
-        """One name inside a listed folder, whichever root the server counted it from."""
-        plain = PurePosixPath(name).name
-        if plain in ("", ".", ".."):
-            raise BrokenVersion(f"{folder}: a file named {name!r}")
-        return PurePosixPath(plain)
+    def _walk(self, root: PurePosixPath) -> list[PurePosixPath]:
+        """Every file below a folder, relative to it; BrokenVersion for too many, too large or oddly named ones."""
+        pending, files = [PurePosixPath()], list[PurePosixPath]()
+        entries = size = 0
+        while pending:
+            here = pending.pop()
+            for entry in self._get(ARTIFACTS, path=str(root / here)).get("files", []):
+                path = here / _plain_name(entry["path"])
+                entries += 1
+                size += int(entry.get("file_size") or 0)
+                if entries > MAX_FILES or size > MAX_BYTES:
+                    raise BrokenVersion(f"more than {MAX_FILES} files or {MAX_BYTES} bytes")
+                (pending if entry.get("is_dir") else files).append(path)
+        return files
 
     def _download(self, source: PurePosixPath, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +106,14 @@ class MlflowRegistry:
         except httpx.HTTPError as error:
             raise RegistryUnavailable(f"{self._uri}: {error or type(error).__name__}") from error
 
+    @contextmanager
+    def _in_its_form(self) -> Iterator[None]:
+        """An answer without the fields that MLflow always gives is no answer of MLflow."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RegistryUnavailable(f"{self._uri}: an answer in another form: {error!r}") from error
+
     def _json(self, answer: httpx.Response) -> dict[str, Any]:
         try:
             content = answer.json()
@@ -126,3 +127,11 @@ class MlflowRegistry:
         if code in GONE:
             raise BrokenVersion(f"{code}: {message}")
         raise RegistryUnavailable(f"{self._uri}: HTTP {answer.status_code} {code} {message}".rstrip())
+
+
+def _plain_name(path: str) -> str:
+    """The last part of a listed path, whichever root the server counted it from."""
+    name = PurePosixPath(path).name
+    if NAME.fullmatch(name) is None:
+        raise BrokenVersion(f"a file named {path!r}")
+    return name

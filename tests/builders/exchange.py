@@ -51,7 +51,12 @@ class Remembered:
 
 
 def a_venue(
-    heard: Heard | None = None, journal: Journal | None = None, *, training_s: int = 5, flow: Flow | None = None, now: int = START
+    heard: Heard | None = None,
+    journal: Journal | None = None,
+    *,
+    training_s: int = 5,
+    flow: Flow | None = None,
+    now: int = START,
 ) -> Venue:
     """A generator's venue that has not begun."""
     source, pacer = generated(flow or Flow(7, 1.0), "BTCUSDT", FREE_AND_CHEAP, training_s, now)

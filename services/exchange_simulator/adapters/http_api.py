@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
-from libs.runtime.logs import get_logger
+from libs.runtime import metrics
 from services.exchange_simulator.adapters.faults import Faults, Kind
 from services.exchange_simulator.adapters.market_api import MarketApi
 from services.exchange_simulator.adapters.requests import BadParameter, Params
@@ -22,7 +22,6 @@ from services.exchange_simulator.domain.orders import Refused
 
 MS = 1_000_000
 WINDOW_MS = 1000
-log = get_logger("http")
 Json = dict[str, object]
 Public = Callable[[Params], Json]
 Private = Callable[[str, Params], Json | Refused]
@@ -112,6 +111,8 @@ class HttpApi:
         async def handle(request: web.Request) -> web.StreamResponse:
             body = await request.read()
             answer, headers = self._act(request, body, act)
+            code = answer.code if isinstance(answer, Refused) else 0
+            metrics.counter("exchange_simulator_answers_total").labels(request.path, code).inc()
             if any(listener.waiting for listener in self._streams.listeners.values()):
                 asyncio.get_running_loop().call_soon(lambda: asyncio.ensure_future(self._streams.drain()))
             return await self._answer(request, answer, headers)

@@ -9,6 +9,7 @@ from itertools import count
 import msgspec
 from aiohttp import WSMsgType, web
 
+from libs.runtime import metrics
 from libs.runtime.logs import get_logger
 from services.exchange_simulator.adapters.public_frames import SESSIONS_TOPIC, session_frame
 from services.exchange_simulator.adapters.signing import stream_key
@@ -48,6 +49,8 @@ class StreamApi:
             return socket
         listener = Listener(socket, transport, f"sim-{next(self._names)}")
         self._streams.listeners[listener.name] = listener
+        listeners = metrics.gauge("exchange_simulator_listeners")
+        listeners.inc()
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
@@ -55,6 +58,7 @@ class StreamApi:
         except ConnectionError as error:
             log.info("a reader went away", listener=listener.name, reason=str(error))
         finally:
+            listeners.dec()
             self._streams.listeners.pop(listener.name, None)
             self._streams.changed.set()
         return socket

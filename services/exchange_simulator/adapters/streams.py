@@ -11,6 +11,7 @@ from itertools import count
 import msgspec
 from aiohttp import WSMsgType, web
 
+from libs.runtime import metrics
 from services.exchange_simulator.adapters.account_shapes import execution_row, order_stream, position_stream, wallet_row
 from services.exchange_simulator.adapters.faults import Faults, Kind
 from services.exchange_simulator.adapters.public_frames import PublicFrames
@@ -79,6 +80,8 @@ class Streams:
         self._faults = faults
         self._sending = asyncio.Lock()
         self._ids = count(1)
+        said = metrics.counter("exchange_simulator_frames_total")
+        self._said = {topic: said.labels(topic.split(".")[0]) for topic in self.frames.topics}
 
     @property
     def is_read(self) -> bool:
@@ -90,11 +93,14 @@ class Streams:
         for frame in frames:
             topic, body = self.frames.render(frame)
             if body is not None:
-                for listener in self.listeners.values():
-                    if topic in listener.topics:
-                        listener.waiting.append(body)
+                listening = [listener for listener in self.listeners.values() if topic in listener.topics]
+                for listener in listening:
+                    listener.waiting.append(body)
+                if listening:
+                    self._said[topic].inc()
 
     def private(self, changes: Changes, account: Account, mark: Decimal | None) -> None:
+        metrics.counter("exchange_simulator_executions_total").inc(len(changes.executions))
         if not any(listener.key == account.name for listener in self.listeners.values()):
             return
         rows: list[tuple[str, list[Json]]] = [

@@ -51,7 +51,9 @@ def differences(ours: Iterable[Any], real: Iterable[Any], also: dict[str, str] |
     known, problems = looks(real), []
     for path, found in looks(ours).items():
         allowed = known.get(path, set()) | ({also[path]} if also and path in also else set())
-        problems += [f"{path}: ours {look}, real {sorted(allowed) or 'never there'}" for look in sorted(found - allowed)]
+        problems += [
+            f"{path}: ours {look}, real {sorted(allowed) or 'never there'}" for look in sorted(found - allowed)
+        ]
     return problems
 
 

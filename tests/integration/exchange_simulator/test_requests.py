@@ -22,10 +22,10 @@ def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueProcess]:
 
 
 @pytest.fixture
-def client(venue: VenueProcess) -> Iterator[Client]:
+def client(venue: VenueProcess) -> Client:
     time.sleep(1.05)  # each test has the whole budget
     httpx.delete(f"{venue.address}/simulator/v1/faults")
-    yield Client(venue.address)
+    return Client(venue.address)
 
 
 def code(venue: VenueProcess, headers: dict[str, str], query: str = "accountType=UNIFIED") -> int:

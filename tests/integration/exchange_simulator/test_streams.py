@@ -16,7 +16,13 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.integration.exchange_simulator.process import KEY, SECRET, Client, VenueProcess, a_venue_process
 
-MARKET = ["simulator.sessions", "orderbook.50.BTCUSDT", "publicTrade.BTCUSDT", "tickers.BTCUSDT", "allLiquidation.BTCUSDT"]
+MARKET = [
+    "simulator.sessions",
+    "orderbook.50.BTCUSDT",
+    "publicTrade.BTCUSDT",
+    "tickers.BTCUSDT",
+    "allLiquidation.BTCUSDT",
+]
 
 
 @pytest.fixture
@@ -45,11 +51,10 @@ def read_until(socket: ClientConnection, state: str) -> list[dict[str, Any]]:
             return frames
 
 
-def sign_in(venue: VenueProcess, secret: str = SECRET) -> tuple[ClientConnection, dict[str, Any]]:
-    socket = listen(venue, "/v5/private")
+def sign_in(venue: VenueProcess, socket: ClientConnection, secret: str = SECRET) -> dict[str, Any]:
     expires = time.time_ns() // 1_000_000 + 5_000
     signature = hmac.new(secret.encode(), f"GET/realtime{expires}".encode(), hashlib.sha256).hexdigest()
-    return socket, ask(socket, op="auth", args=[KEY, expires, signature])
+    return ask(socket, op="auth", args=[KEY, expires, signature])
 
 
 def test_the_training_stretch_waits_for_a_reader_and_loses_nothing(venue: VenueProcess) -> None:
@@ -89,7 +94,9 @@ def test_the_same_seed_plays_the_same_training_stretch(tmp_path: Path) -> None:
             running.wait_for("PLAYING_TRAINING")
             with listen(running, "/v5/public/linear") as socket:
                 ask(socket, op="subscribe", args=MARKET)
-                frames = [f for f in read_until(socket, "TRADING") if f["topic"].startswith(("orderbook", "publicTrade"))]
+                frames = [
+                    f for f in read_until(socket, "TRADING") if f["topic"].startswith(("orderbook", "publicTrade"))
+                ]
             start = running.session()["training_start_ns"] // 1_000_000
             within = [frame for frame in frames if frame["ts"] < start + 30_000]
             heard.append([(f["topic"], f["ts"] - start, levels_of(f)) for f in within])
@@ -128,17 +135,16 @@ def test_operations_are_answered(venue: VenueProcess) -> None:
 
 
 def test_the_private_stream_needs_a_signature(venue: VenueProcess) -> None:
-    socket, ack = sign_in(venue, "wrong")
-    assert ack["success"] is False
-    assert ask(socket, op="subscribe", args=["order"])["success"] is False
-    socket.close()
+    with listen(venue, "/v5/private") as socket:
+        assert sign_in(venue, socket, "wrong")["success"] is False
+        assert ask(socket, op="subscribe", args=["order"])["success"] is False
 
 
 def test_the_private_stream_tells_of_fills_orders_positions_and_cash(venue: VenueProcess) -> None:
-    with listen(venue, "/v5/public/linear") as market:
+    with listen(venue, "/v5/public/linear") as market, listen(venue, "/v5/private") as socket:
         ask(market, op="subscribe", args=MARKET)
         read_until(market, "TRADING")
-        socket, ack = sign_in(venue)
+        ack = sign_in(venue, socket)
         assert ack | {"conn_id": ""} == {"success": True, "ret_msg": "", "op": "auth", "conn_id": ""}
         assert ask(socket, op="subscribe", args=["order", "execution", "position", "wallet"])["success"]
         faults = f"{venue.address}/simulator/v1/faults"

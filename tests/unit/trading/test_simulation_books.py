@@ -15,7 +15,9 @@ CHANGES = st.lists(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 5)), ma
 
 
 @given(SIDES, CHANGES, st.integers(1, 8))
-def test_a_reader_of_the_changes_holds_the_best_levels(side: Side, rounds: list[list[tuple[int, int]]], cap: int) -> None:
+def test_a_reader_of_the_changes_holds_the_best_levels(
+    side: Side, rounds: list[list[tuple[int, int]]], cap: int
+) -> None:
     ladder = Ladder(side)
     depth = PublishedDepth(ladder, cap)
     reader: dict[int, int] = {}

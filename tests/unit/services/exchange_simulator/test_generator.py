@@ -24,7 +24,9 @@ def steps(generator: Generator, seconds: int) -> list[Step]:
 
 def observed(strength: float, seed: int, seconds: int = 1200) -> tuple[np.ndarray, np.ndarray]:
     """Depth imbalance of five levels, and the mid's return in bps over the 8 s after it, four times a second."""
-    generator, mids, imbalances = Generator(Flow(seed, strength), 0), [], []
+    generator = Generator(Flow(seed, strength), 0)
+    mids: list[float] = []
+    imbalances: list[float] = []
     quarter = NS_PER_SECOND // 4
     while generator.next_ns < seconds * NS_PER_SECOND:
         generator.step()
@@ -34,7 +36,7 @@ def observed(strength: float, seed: int, seconds: int = 1200) -> tuple[np.ndarra
             best = (generator.book.bids.best() or 0) + (generator.book.asks.best() or 0)
             mids.append(best / 2)
             imbalances.append((bids - asks) / (bids + asks))
-    returns = 1e4 * np.diff(np.log(np.array(mids)[::1]), prepend=math.log(mids[0]))
+    returns = 1e4 * np.diff(np.log(np.array(mids)), prepend=math.log(mids[0]))
     ahead = np.cumsum(returns)[HORIZON:] - np.cumsum(returns)[:-HORIZON]
     return np.array(imbalances)[:-HORIZON], ahead
 

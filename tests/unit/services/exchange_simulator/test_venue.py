@@ -140,7 +140,7 @@ def test_a_fill_or_kill_that_does_not_fit_trades_nothing() -> None:
     huge = "0.050"
     venue.place(KEY, an_order(Side.SELL, "0.400"), START)
     missed = order_of(venue, venue.place(KEY, an_order(Side.BUY, huge, str(ask - 100), TimeInForce.FOK), START))
-    assert (missed.status, missed.filled) == (Status.CANCELLED, 0)
+    assert (missed.status, missed.filled) == (Status.CANCELLED, Decimal(0))
 
 
 def test_accounts_go_on_in_a_new_session_and_open_orders_join_its_book(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class Origin(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One execution. Price and fee in quote units (a positive fee is paid), quantity in base units, venue time in ns."""
+    """One execution. Price and fee in quote units (positive fee: paid), quantity in base units, venue time in ns."""
 
     execution_id: str
     client_order_id: str
@@ -63,7 +63,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One order and all that is known about it. `recorded_time`, `updated_time`: wall ns; `as_of`, `horizon`: session ns.
+    """One order and all that is known of it. `recorded_time`, `updated_time`: wall ns; `as_of`, `horizon`: session ns.
 
     `venue_filled` is the greatest cumulative quantity the venue reported; `closing` is the terminal state it announced
     while executions are still missing here.

@@ -183,7 +183,7 @@ def integrity(case: Case) -> RuleResult | None:
 
 
 def evidence(case: Case) -> RuleResult | None:
-    """The model's signed evidence against the account's scope; an exploring order needs none, and never touches LIVE."""
+    """The model's signed evidence against the account's scope; exploring needs none, and never touches LIVE."""
     if case.signal is None or not case.entry:
         return None
     scope, standing = case.exposure.scope, case.signal.standing

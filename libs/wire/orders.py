@@ -31,7 +31,7 @@ def decimal_text(value: Decimal) -> str:
 
 
 def _number(value: IntEnum | None) -> Any:
-    """An enum's number; the generated stubs of protoc and of mypy-protobuf disagree on its type, so it has none here."""
+    """An enum's number; the stubs of protoc and of mypy-protobuf disagree on its type, so it has none here."""
     return 0 if value is None else int(value)
 
 

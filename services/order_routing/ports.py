@@ -122,6 +122,9 @@ class Journal(Protocol):
 
     def mark_published(self, lease: Lease, sequence: int) -> None: ...
 
+    def tidy(self) -> None:
+        """Work that keeps later commits quick; loses nothing when it is never done."""
+
 
 # --- the venue
 
@@ -256,7 +259,7 @@ class Standings(Protocol):
 
 class Announcement(Protocol):
     def sessions(self) -> dict[str, str]:
-        """The session in play by instrument; empty where nothing is announced. Raises VenueUnavailable."""
+        """The session in play by instrument; empty where nothing is announced or played. Raises VenueUnavailable."""
 
 
 class Publisher(Protocol):

@@ -89,6 +89,7 @@ class Settings(ServiceSettings):
     lease_ms: int = Field(default=3_000, ge=200, le=60_000)
     doubt_margin_ms: int = Field(default=1_000, ge=0, le=60_000)
     reconcile_seconds: float = Field(default=1.0, gt=0.0, le=60.0)
+    dead_man_seconds: float = Field(default=120.0, ge=0.0)  # without a prediction while something is held; 0: never
 
     @field_validator("instruments", "integrity_keys", "gate_keys", "policies", mode="before")
     @classmethod

@@ -26,6 +26,7 @@ RULES = InstrumentRules(
     min_notional=Decimal(5),
 )
 
+UNTRUSTED = ModelStanding(False, False, Scope.NONE, None, "unheard of")
 TRUSTED = ModelStanding(True, True, Scope.SIMULATED, Provenance.SIMULATED, "a test says so")
 
 

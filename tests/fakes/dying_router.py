@@ -1,4 +1,4 @@
-"""The real router process, wired to kill itself at one step of its first order: python -m tests.fakes.dying_router STEP."""
+"""The real router process that kills itself at one step of its first order: python -m tests.fakes.dying_router STEP."""
 
 from __future__ import annotations
 

@@ -40,6 +40,9 @@ def _sqlite(url: str) -> Engine:
         connection.isolation_level = None  # transactions are begun below, not by the driver
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(
+            "PRAGMA wal_autocheckpoint=0"
+        )  # a checkpoint inside a commit would hold up an order: see tidy
         connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -37,6 +37,7 @@ from services.order_routing.ports import (
 
 DAY = 86_400 * NS_PER_SECOND
 MINUTE = 60 * NS_PER_SECOND
+REMEMBERED = 256  # orders that are over and may still get late news
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Account:
         self._unsaved: Balances | None = None
         self.marks: dict[str, Mark] = {}
         self.paused_until: int | None = None
+        self.last_input: tuple[int, str, str] | None = None  # wall ns, instrument and session of the newest prediction
+        self._over: OrderedDict[str, Order] = OrderedDict()
         self.changed = threading.Condition()  # told after every commit, for those who wait for events
         self._observer = observer
         self._sent: deque[int] = deque(stored.sent_times)
@@ -194,7 +197,7 @@ class Account:
         A transition that no correct history contains halts the account; the order stays as it was.
         """
         with self.lock:
-            before = self.live.get(client_order_id)
+            before = self.live.get(client_order_id) or self._over.get(client_order_id)
             if before is None:
                 before = self.journal.order(self.policy.account, client_order_id)
             if before is None:
@@ -267,6 +270,9 @@ class Account:
         for order in (*entry.new_orders, *entry.changed_orders):
             if order.terminal:
                 self.live.pop(order.client_order_id, None)
+                self._over[order.client_order_id] = order
+                if len(self._over) > REMEMBERED:
+                    self._over.popitem(last=False)
             else:
                 self.live[order.client_order_id] = order
         if entry.consumed is not None:

@@ -23,7 +23,7 @@ OFFSET_EVERY = 10
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a process leads. `lease` in ns; `instruments` empty: what the venue announces."""
+    """How a process leads. `lease`, `dead_man` in ns (0: none); `instruments` empty: what the venue announces."""
 
     policy: Policy
     patience: Patience
@@ -31,6 +31,7 @@ class Course:
     lease: int
     instruments: tuple[str, ...]
     tend_seconds: float
+    dead_man: int = 0
 
 
 class NotLeading(Exception):
@@ -119,9 +120,12 @@ class Leadership:
             rounds += 1
             try:
                 router.tend()
-                router.reconciliation.cancel_old_sessions(self._announcement.sessions())
+                sessions = self._announcement.sessions()
+                router.reconciliation.cancel_old_sessions(sessions)
+                router.operations.halt_without_input(self._course.dead_man, sessions)
                 if rounds % OFFSET_EVERY == 0:
                     self._world.venue.time_offset()
+                    self._world.journal.tidy()
                 if rounds % FULL_CHECK_EVERY == 0:
                     router.reconciliation.check_invariants()
                 away = ""

@@ -15,12 +15,12 @@ from libs.trading.risk import Case, Denied, Proposal, RuleResult, TradingState, 
 from libs.trading.sizing import collared_limit
 from services.order_routing.domain import MANUAL
 from services.order_routing.handlers.account import Account
-from services.order_routing.handlers.doubt import Doubts
 from services.order_routing.handlers.sending import Sender
 from services.order_routing.ports import Venue
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,36}")
 FLATTEN = "flatten"
+FIRST_WAIT, LONGEST_WAIT = 500_000_000, 60_000_000_000  # ns between two attempts to flatten, doubling
 
 
 class InvalidRequest(Exception):
@@ -74,14 +74,13 @@ class Operations:
         account: Account,
         venue: Venue,
         sender: Sender,
-        doubts: Doubts,
         instruments: Mapping[str, InstrumentRules],
     ) -> None:
         self._account = account
         self._venue = venue
         self._sender = sender
-        self._doubts = doubts
         self._instruments = instruments
+        self._flatten_after, self._wait = 0, FIRST_WAIT
 
     # --- orders
 
@@ -189,6 +188,25 @@ class Operations:
         for order in live:
             self._sender.cancel(order, reason)
 
+    def halt_without_input(self, dead_man: int, sessions: Mapping[str, str]) -> None:
+        """The dead man's switch: halt when something is held or open and no prediction came for `dead_man` ns (0: off).
+
+        Not when the venue says that the session of the last prediction is over: then nobody is expected to predict.
+        """
+        account = self._account
+        with account.lock:
+            last, idle = (
+                account.last_input,
+                not account.live and not any(held.position.quantity for held in account.held.values()),
+            )
+        if last is None or idle or not dead_man or account.state is TradingState.HALTED:
+            return
+        heard, instrument, session = last
+        over = bool(sessions) and sessions.get(instrument) != session
+        silent = account.clock() - heard
+        if not over and silent > dead_man:
+            account.set_state(TradingState.HALTED, "dead man's switch", f"no prediction for {silent / 1e9:.0f} s")
+
     def flatten_if_due(self) -> None:
         """While halted: cancel what is still open and, where the policy says so, sell off what is held.
 
@@ -196,6 +214,7 @@ class Operations:
         """
         account = self._account
         if account.state is not TradingState.HALTED:
+            self._flatten_after, self._wait = 0, FIRST_WAIT
             return
         with account.lock:
             live = list(account.live.values())
@@ -215,12 +234,16 @@ class Operations:
         account = self._account
         if not rules.lots_down(abs(account.holding(rules.instrument).position.quantity)):
             return
+        if account.clock() < self._flatten_after:
+            return
         quote = self._venue.quote(rules)
         with account.lock:
             order = self._exit(rules, quote)
             if order is None:
                 return
             account.record_order(order)
+        self._wait = min(2 * self._wait, LONGEST_WAIT)
+        self._flatten_after = account.clock() + self._wait
         self._sender.send(order)
 
     def _exit(self, rules: InstrumentRules, quote: Quote) -> Order | None:

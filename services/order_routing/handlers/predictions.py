@@ -49,6 +49,7 @@ class Predictions:
             if prediction.quote is not None:
                 account.note_quote(prediction.instrument, prediction.session, prediction.quote, prediction.as_of)
             now = account.clock()
+            account.last_input = (now, prediction.instrument, prediction.session)
             question = Question(
                 prediction=prediction,
                 at=at,

@@ -49,7 +49,7 @@ class Router:
         self.predictions = Predictions(self.account, self.sender, world.standings, instruments, world.observer)
         self.doubts = Doubts(self.account, world.venue, self.sender, instruments, patience)
         self.reconciliation = Reconciliation(self.account, world.venue, self.sender, instruments)
-        self.operations = Operations(self.account, world.venue, self.sender, self.doubts, instruments)
+        self.operations = Operations(self.account, world.venue, self.sender, instruments)
 
     def may_act_at(self) -> int:
         """Wall ns from which no request of the holder before can be accepted by the venue any more."""

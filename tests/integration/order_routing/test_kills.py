@@ -1,4 +1,4 @@
-"""The router is killed at each step between recording an order and journaling the answer: one decision, at most one order."""
+"""The router is killed at each step from recording an order to its answer: one decision, at most one order."""
 
 from __future__ import annotations
 

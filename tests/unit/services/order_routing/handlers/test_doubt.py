@@ -1,0 +1,177 @@
+"""Orders in doubt: found at the venue, or proven absent, and never sent again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from libs.trading.market import NS_PER_SECOND, Side
+from libs.trading.orders import OrderState, TimeInForce, VenueStatus
+from libs.trading.risk import TradingState
+from services.order_routing.domain import InputAt
+from services.order_routing.handlers.router import Router
+from services.order_routing.ports import NotTaken, VenueUnavailable
+from tests.builders.orders import INSTRUMENT, RULES, START, a_policy, a_prediction, a_quote, an_order
+from tests.fakes.paper_venue import CALM, FakeClock, Faults, PaperVenueInMemory
+from tests.fakes.router_world import RouterWorld
+
+SECOND = NS_PER_SECOND
+
+
+def a_world(**faults: float) -> RouterWorld:
+    clock = FakeClock(START)
+    return RouterWorld(PaperVenueInMemory(clock, a_quote(), RULES, faults=replace(CALM, **faults)))
+
+
+def submit(world: RouterWorld, router: Router) -> str:
+    order = router.predictions.handle(a_prediction(now=world.clock.now), InputAt("predictions", 0, 0))
+    assert order is not None
+    return order.client_order_id
+
+
+def state(world: RouterWorld, name: str) -> OrderState:
+    order = world.journal.order("paper", name)
+    assert order is not None
+    return order.state
+
+
+def later(world: RouterWorld, router: Router, seconds: float) -> None:
+    world.clock.advance(int(seconds * SECOND))
+    world.keep(router)
+
+
+def test_a_timeout_after_accept_is_found() -> None:
+    world = a_world(accept_then_timeout=1.0)
+    router = world.started()
+    name = submit(world, router)
+    assert state(world, name) is OrderState.IN_DOUBT
+    router.doubts.resolve()
+    assert state(world, name) is OrderState.FILLED
+    assert world.venue.sent[name] == 1
+
+
+def test_absence_counts_only_after_the_window_and_twice() -> None:
+    world = a_world(lost_request=1.0)
+    router = world.started()
+    name = submit(world, router)
+    later(world, router, 2.9)
+    for _ in range(5):
+        router.doubts.resolve()
+    assert state(world, name) is OrderState.IN_DOUBT
+    later(world, router, 0.2)
+    router.doubts.resolve()
+    router.doubts.resolve()
+    assert state(world, name) is OrderState.IN_DOUBT
+    later(world, router, 0.5)
+    router.doubts.resolve()
+    assert state(world, name) is OrderState.NOT_ACCEPTED
+    assert world.venue.sent[name] == 1
+
+
+def test_an_unanswered_question_is_no_look() -> None:
+    world = a_world(lost_request=1.0)
+    router = world.started()
+    name = submit(world, router)
+    world.venue.faults = replace(CALM, question_fails=1.0)
+    later(world, router, 10)
+    for _ in range(3):
+        with pytest.raises(VenueUnavailable):
+            router.doubts.resolve()
+        later(world, router, 1)
+    assert state(world, name) is OrderState.IN_DOUBT
+
+
+def test_a_rate_limit_is_no_order_and_a_pause() -> None:
+    world = a_world(rate_limited=1.0)
+    router = world.started()
+    name = submit(world, router)
+    assert state(world, name) is OrderState.NOT_ACCEPTED
+    world.venue.faults = CALM
+    router.predictions.handle(a_prediction(now=world.clock.now), InputAt("predictions", 0, 1))
+    denied = world.told.decisions[-1].denied
+    assert denied is not None
+    assert denied[0] == "VENUE_PAUSE"
+    later(world, router, 1.1)
+    assert router.predictions.handle(a_prediction(now=world.clock.now), InputAt("predictions", 0, 2)) is not None
+
+
+def test_after_a_restart_a_recorded_order_is_in_doubt_and_not_sent() -> None:
+    world = a_world()
+    router = world.started()
+    router.account.record_order(an_order(client_order_id="lost", recorded_time=world.clock.now))
+    router = world.start()
+    router.doubts.recover()
+    assert state(world, "lost") is OrderState.IN_DOUBT
+    assert not world.venue.sent
+
+
+def test_an_order_that_the_venue_accepted_and_forgot_halts() -> None:
+    world = a_world()
+    router = world.started()
+    order = an_order(client_order_id="resting", recorded_time=world.clock.now, time_in_force=TimeInForce.GTC)
+    router.account.record_order(replace(order, venue_order_id="v9", state=OrderState.OPEN))
+    for _ in range(4):
+        later(world, router, 4)
+        router.doubts.resolve()
+    assert router.account.state is TradingState.HALTED
+    assert router.account.state_reason.startswith("order_vanished")
+    assert state(world, "resting") is OrderState.OPEN
+
+
+def test_a_doubt_older_than_a_day_halts_instead_of_proving_absence() -> None:
+    world = a_world()
+    router = world.started()
+    router.account.record_order(an_order(client_order_id="old", recorded_time=world.clock.now - 90_000 * SECOND))
+    router.doubts.recover()
+    for _ in range(3):
+        later(world, router, 1)
+        router.doubts.resolve()
+    assert router.account.state is TradingState.HALTED
+    assert state(world, "old") is OrderState.IN_DOUBT
+
+
+def test_a_cancel_in_doubt_is_resolved_by_asking() -> None:
+    world = a_world()
+    router = world.started()
+    resting = an_order(
+        client_order_id="resting",
+        side=Side.BUY,
+        price=RULES.inward(an_order().price - 1000, Side.BUY),
+        time_in_force=TimeInForce.GTC,
+        recorded_time=world.clock.now,
+    )
+    router.account.record_order(resting)
+    sent = router.sender.send(resting)
+    world.venue.faults = Faults(cancel_unclear=1.0, partial=0.0, nothing_filled=0.0)
+    asked = router.sender.cancel(sent, "test")
+    assert asked.state is OrderState.IN_DOUBT
+    world.venue.faults = CALM
+    router.doubts.resolve()
+    at_venue = world.venue.orders["resting"].status
+    expected = {VenueStatus.OPEN: OrderState.OPEN, VenueStatus.CANCELLED: OrderState.CANCELLED}
+    assert state(world, "resting") is expected[at_venue]
+
+
+def test_a_ban_halts_the_account() -> None:
+    world = a_world()
+    router = world.started()
+    world.venue.submit = lambda *_: NotTaken("HTTP 403: banned", halt=True)  # type: ignore[method-assign]
+    submit(world, router)
+    assert (router.account.state, router.account.state_by) == (TradingState.HALTED, "venue")
+
+
+def test_one_position_one_truth_after_many_doubts() -> None:
+    world = RouterWorld(
+        PaperVenueInMemory(FakeClock(START), a_quote(), RULES, faults=replace(CALM, accept_then_timeout=1.0)),
+        policy=a_policy(),
+    )
+    router = world.started()
+    for offset in range(6):
+        up, down = ((0.6, 0.1), (0.1, 0.6))[offset % 2]
+        router.predictions.handle(
+            a_prediction(up=up, down=down, now=world.clock.now), InputAt("predictions", 0, offset)
+        )
+        router.tend()
+        later(world, router, 1)
+    assert router.account.holding(INSTRUMENT).position.quantity == world.venue.held() != 0

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from libs.runtime.kafka import CommitRefused, Consumer, Producer, Record, TopicPartition
+from libs.runtime.kafka import CommitRefused, Consumer, KafkaUnavailable, Producer, Record, TopicPartition
 from libs.trading.features.vector import FeatureVector
 from libs.wire.features import encode_vector
 from libs.wire.malformed import MalformedMessage
 from libs.wire.market import decode_record
+from services.feature_store.adapters.patience import ToldToStop, until_answered
 from services.feature_store.domain import Published, StoredSnapshot
 from services.feature_store.ports import EngineRoom, Notices, Snapshots
 
@@ -71,6 +72,7 @@ class EventLog:
         self._acknowledged: dict[int, int] = {}
         self._targets: dict[int, int] = {}
         self._caught_up = threading.Event()
+        self._stop = threading.Event()
 
     def is_caught_up(self) -> bool:
         """True once everything that lay on the log at the start has become vectors; it stays true."""
@@ -79,7 +81,18 @@ class EventLog:
     def run(self, stop: threading.Event) -> None:
         """Until the event is set; then what was read is acknowledged, snapshotted and committed. Raises SendFailed."""
         self._compile_kernels()
-        self._begin_reading()
+        self._stop = stop
+        try:
+            self._begin_reading()
+            self._read(stop)
+        except ToldToStop:
+            return
+        self._queue_snapshots()
+        while self._pending:
+            self._reap(wait=True)
+        self._commit()
+
+    def _read(self, stop: threading.Event) -> None:
         started = committed = snapshotted = reported = time.monotonic()
         while not stop.is_set():
             records = self._consumer.poll(POLL_S, MAX_BATCH)
@@ -100,26 +113,23 @@ class EventLog:
                 reported = now
             if not self._caught_up.is_set():
                 self._look_for_the_end(alone=now - started > ALONE_S)
-        self._queue_snapshots()
-        while self._pending:
-            self._reap(wait=True)
-        self._commit()
 
     def _begin_reading(self) -> None:
         if self._partitions is None:
             self._consumer.subscribe([EVENTS])
             return
-        wanted = self._partitions or [part.partition for part in self._consumer.partitions_for(EVENTS)]
+        parts = until_answered(lambda: self._consumer.partitions_for(EVENTS), self._stop)
+        wanted = self._partitions or [part.partition for part in parts]
         starts = {partition: self._take_over(partition) for partition in wanted}
         self._consumer.assign({TopicPartition(EVENTS, partition): at for partition, at in starts.items()})
 
     def _take_over(self, partition: int) -> int:
         """Restore the engines of a partition; returns the offset to read from."""
-        start = self._snapshots.start_of(partition)
+        start = until_answered(lambda: self._snapshots.start_of(partition), self._stop)
         position = start.position if self._engines.begin(partition, start.states) else start.first_offset
         part = TopicPartition(EVENTS, partition)
         self._positions[partition] = position
-        self._targets[partition] = self._consumer.end_offsets([part])[part]
+        self._targets[partition] = until_answered(lambda: self._consumer.end_offsets([part])[part], self._stop)
         self._notices.restored(partition, position, [stored.instrument for stored in start.states])
         return position
 
@@ -214,6 +224,9 @@ class EventLog:
             self._caught_up.set()
 
     def _report_lag(self) -> None:
-        ends = self._consumer.end_offsets([TopicPartition(EVENTS, partition) for partition in self._positions])
+        try:
+            ends = self._consumer.end_offsets([TopicPartition(EVENTS, partition) for partition in self._positions])
+        except KafkaUnavailable:
+            return  # the broker is away: what it cannot say now it says later
         for part, end in ends.items():
             self._notices.lag(part.partition, max(end - self._positions[part.partition], 0))

@@ -9,6 +9,7 @@ from libs.runtime.kafka import Consumer, TopicPartition
 from libs.runtime.logs import get_logger
 from libs.wire.features import decode_vector
 from libs.wire.malformed import MalformedMessage
+from services.feature_store.adapters.patience import ToldToStop, until_answered
 from services.feature_store.domain import Published
 
 LATEST = "features.latest"
@@ -33,10 +34,7 @@ class LatestLog:
         """Until the event is set."""
         reader = self._open_reader()
         try:
-            parts = reader.partitions_for(LATEST)
-            ends, starts = reader.end_offsets(parts), reader.beginning_offsets(parts)
-            left: dict[TopicPartition, int] = {part: end for part, end in ends.items() if end > starts[part]}
-            reader.assign(dict.fromkeys(parts, "earliest"))
+            left = until_answered(lambda: self._begin(reader), stop)
             while not stop.is_set():
                 if not left:
                     self._caught_up.set()
@@ -46,8 +44,18 @@ class LatestLog:
                         left.pop(part, None)
                     if record.value is not None:
                         self._take(record.value, record.offset)
+        except ToldToStop:
+            return
         finally:
             reader.close()
+
+    @staticmethod
+    def _begin(reader: Consumer) -> dict[TopicPartition, int]:
+        """Read from the beginning; returns the ends of what lies there now."""
+        parts = reader.partitions_for(LATEST)
+        ends, starts = reader.end_offsets(parts), reader.beginning_offsets(parts)
+        reader.assign(dict.fromkeys(parts, "earliest"))
+        return {part: end for part, end in ends.items() if end > starts[part]}
 
     def _take(self, message: bytes, offset: int) -> None:
         try:

@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
+from infra.daemon import free_port
 from libs.runtime.kafka import open_producer
 from libs.trading.features.catalogue import DEFAULT_VIEW, full_spec
 from libs.trading.market import NS_PER_SECOND, MarketRecord
@@ -124,6 +125,16 @@ def test_two_replicas_share_the_partitions_and_each_answers_for_all(place: Place
     ids = {decode_vector(record.value or b"").id for record in place.read("features.vectors")}
     per_instrument = len(ids) / len(instruments)
     assert per_instrument == int(per_instrument) > 5
+
+
+def test_without_a_broker_it_waits_says_so_and_is_not_ready(place: Place) -> None:
+    place.settings["FEATURE_STORE_KAFKA__BOOTSTRAP"] = f"127.0.0.1:{free_port()}"
+    place.start()
+    wait_for(lambda: "waiting for the broker" in place.log.read_text(), why="a log line")
+    assert place.process is not None
+    assert place.process.poll() is None
+    request = pb.GetFeaturesRequest(instruments=[INSTRUMENT])
+    assert refusal(place.stub().GetFeatures, request)[0] is grpc.StatusCode.UNAVAILABLE
 
 
 def test_a_mistyped_setting_is_named_and_ends_the_start(place: Place) -> None:

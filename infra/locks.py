@@ -19,7 +19,7 @@ def main() -> int:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     folder = ROOT / "requirements"
     for group in sorted(groups, key=lambda name: (name != "dev", name)):
-        same = () if group == "dev" else ("--constraints", str(folder / "dev.txt"))
+        same = () if group == "dev" else ("--constraints", "requirements/dev.txt")
         compile_group(group, folder / f"{group}.txt", same)
     return 0
 

@@ -21,6 +21,7 @@ BROKER_VERSION = (4, 1)
 ANSWER_MS = 10_000
 METADATA_MS = 3_000
 FOREVER_MS = 2**31 - 1
+LOST_PARTITION: tuple[type[Exception], ...]
 LOST_PARTITION = (errors.CommitFailedError, errors.FencedInstanceIdError, errors.IllegalGenerationError)
 LOST_PARTITION += (errors.RebalanceInProgressError, errors.UnknownMemberIdError)
 

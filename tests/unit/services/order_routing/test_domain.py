@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from libs.trading.decisions import DecisionKind
 from libs.trading.market import NS_PER_SECOND, Provenance, Side
-from libs.trading.orders import Origin, TimeInForce
+from libs.trading.orders import ZERO, Origin, TimeInForce
 from libs.trading.portfolio import Position
 from libs.trading.risk import Exposure, TradingState
 from libs.trading.scoring import LabelKind, Prediction, Role, Scope
@@ -42,7 +42,7 @@ def holding(quantity: str, opening: Opening | None = None) -> Held:
     return Held(Position(INSTRUMENT, D(quantity), cost=D(quantity) * 50_000), opening or mine)
 
 
-def exposure(position: Decimal = D(0), **parts: Any) -> Exposure:
+def exposure(position: Decimal = ZERO, **parts: Any) -> Exposure:
     plain = Exposure(
         TradingState.ACTIVE, Scope.SIMULATED, position, D(0), 0, 0, 0, 0, D(0), D(100_000), D(100_000), D(100_000)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_the_trading_state_is_the_newest_and_says_who(tmp_path: Path) -> None:
     journal = a_journal(tmp_path)
     lease = held_by(journal, "a")
     states = [TradingState.ACTIVE, TradingState.HALTED, TradingState.REDUCING]
-    for number, (before, after) in enumerate(zip(states, states[1:], strict=False), start=1):
+    for number, (before, after) in enumerate(pairwise(states), start=1):
         change = TradingStateChanged(before, after, f"person {number}", "why")
         event = AccountEvent(number, "paper", START, change)
         journal.commit(Entry(time=START, trading_state=change, events=(event,)), lease)

@@ -11,12 +11,18 @@ from libs.trading.orders import OrderState, Reported, TimeInForce, VenueStatus, 
 from libs.trading.risk import TradingState
 from libs.wire.orders import decode_event
 from services.order_routing.domain import InputAt
+from services.order_routing.handlers.router import Router
 from services.order_routing.ports import FillNews, OrderNews
 from tests.builders.orders import INSTRUMENT, a_fill, a_policy, a_prediction, an_order
 from tests.fakes.router_world import RouterWorld
 
 D = Decimal
 TAG = namespace_tag("paper", "test")
+
+
+def state_of(router: Router) -> TradingState:
+    """Asked anew: it changes between two looks."""
+    return router.account.state
 
 
 def differences(world: RouterWorld) -> list[str]:
@@ -42,7 +48,7 @@ def test_an_unknown_order_of_ours_is_adopted_and_cancelled() -> None:
     assert order is not None
     assert order.state is OrderState.CANCELLED
     assert differences(world) == ["unknown_order_of_ours"]
-    assert router.account.state is TradingState.ACTIVE
+    assert state_of(router) is TradingState.ACTIVE
 
 
 def test_a_foreign_order_halts_by_default_and_only_is_told_where_allowed() -> None:
@@ -62,7 +68,7 @@ def test_a_foreign_fill_is_held_all_the_same() -> None:
     world.venue.place_by_hand(an_order(client_order_id="", recorded_time=world.clock.now, price=D("60000.0")))
     router.reconciliation.cycle()
     assert router.account.holding(INSTRUMENT).position.quantity == world.venue.held() == D("0.020")
-    assert router.account.state is TradingState.HALTED
+    assert state_of(router) is TradingState.HALTED
     assert differences(world) == ["foreign_fill"]
     assert world.started().account.holding(INSTRUMENT).position.quantity == D("0.020")
 
@@ -94,10 +100,10 @@ def test_a_position_that_differs_twice_halts_once_it_is_quiet() -> None:
     router = world.started()
     world.venue.position = lambda rules: D("0.5")  # type: ignore[method-assign]
     router.reconciliation.cycle()
-    assert router.account.state is TradingState.ACTIVE
+    assert state_of(router) is TradingState.ACTIVE
     router.reconciliation.cycle()
     router.reconciliation.cycle()
-    assert router.account.state is TradingState.HALTED
+    assert state_of(router) is TradingState.HALTED
     assert differences(world) == ["position"]
 
 
@@ -127,7 +133,7 @@ def test_an_impossible_history_halts_and_leaves_the_order_as_it_was() -> None:
     assert order is not None
     wrong = a_fill(execution_id="extra", client_order_id=order.client_order_id, venue_order_id="v1", side=Side.BUY)
     router.reconciliation.news(FillNews(wrong))
-    assert router.account.state is TradingState.HALTED
+    assert state_of(router) is TradingState.HALTED
     assert differences(world) == ["impossible_transition"]
     stored = world.journal.order("paper", order.client_order_id)
     assert stored is not None
@@ -139,7 +145,7 @@ def test_news_of_nobodys_order_is_left_to_reconciliation() -> None:
     router = world.started()
     router.reconciliation.news(OrderNews("", Reported("v7", VenueStatus.OPEN, D(0))))
     router.reconciliation.news(OrderNews("unknown", Reported("v7", VenueStatus.OPEN, D(0))))
-    assert router.account.state is TradingState.ACTIVE
+    assert state_of(router) is TradingState.ACTIVE
 
 
 def test_the_invariants_hold_after_a_day_of_trading() -> None:

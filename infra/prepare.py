@@ -122,7 +122,7 @@ def generate_protos() -> None:
     """Python code and type stubs beside each .proto file."""
     print("generating protos", flush=True)
     files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "protos").rglob("*.proto"))
-    outputs = ["--python_out=.", "--pyi_out=.", "--grpc_python_out=.", "--mypy_grpc_out=only_sync:."]
+    outputs = ["--python_out=.", "--pyi_out=.", "--grpc_python_out=.", "--mypy_grpc_out=quiet,only_sync:."]
     path = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     run([str(PYTHON), "-m", "grpc_tools.protoc", "-I.", *outputs, *files], {**os.environ, "PATH": path})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -48,10 +49,14 @@ class Running:
 
 
 class Supervisor:
-    """Owns the processes of one demo. `log` receives one line for everything a person should know."""
+    """Owns the processes of one demo; logs lie in `folder/logs`, process ids in `folder/processes.json`.
 
-    def __init__(self, log_folder: Path, root: Path, log: Callable[[str], None]) -> None:
-        self._log_folder = log_folder
+    `log` receives one line for everything a person should know.
+    """
+
+    def __init__(self, folder: Path, root: Path, log: Callable[[str], None]) -> None:
+        self._log_folder = folder / "logs"
+        self._pids = folder / "processes.json"
         self._root = root
         self._log = log
         self._running: dict[str, Running] = {}
@@ -63,10 +68,7 @@ class Supervisor:
 
     def start(self, program: Program) -> None:
         """Start a program and return when it is ready. Raises `ProgramFailed`."""
-        self._log_folder.mkdir(parents=True, exist_ok=True)
-        log_path = self._log_folder / f"{program.name}.log"
-        self._running[program.name] = Running(program, self._spawn(program, log_path), log_path, time.monotonic())
-        self.wait_ready(program.name)
+        self.start_all([program])
 
     def start_all(self, programs: Sequence[Program]) -> None:
         """Start programs together and return when all of them are ready. Raises `ProgramFailed`."""
@@ -74,6 +76,7 @@ class Supervisor:
             log_path = self._log_folder / f"{program.name}.log"
             self._log_folder.mkdir(parents=True, exist_ok=True)
             self._running[program.name] = Running(program, self._spawn(program, log_path), log_path, time.monotonic())
+        self._write_pids()
         for program in programs:
             self.wait_ready(program.name)
 
@@ -111,6 +114,17 @@ class Supervisor:
             elif now >= running.retry_at:
                 running.process = self._spawn(running.program, running.log_path)
                 running.started_at, running.retry_at = now, None
+                self._write_pids()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, as a crash would; `revive` brings it back."""
+        signal_group(self._running[name].process.pid, signal.SIGKILL)
+
+    def stop(self, name: str) -> None:
+        """Ask one program to leave; it is not revived."""
+        running = self._running.pop(name)
+        stop_process(running.process, running.program.stop_seconds)
+        self._write_pids()
 
     def stop_all(self) -> None:
         """Ask every program to leave, last started first, and kill what does not."""
@@ -118,6 +132,12 @@ class Supervisor:
         for running in reversed(list(self._running.values())):
             stop_process(running.process, running.program.stop_seconds)
         self._running.clear()
+        self._pids.unlink(missing_ok=True)
+
+    def _write_pids(self) -> None:
+        self._pids.write_text(
+            json.dumps({name: running.process.pid for name, running in self._running.items()}, indent=1)
+        )
 
     def _spawn(self, program: Program, log_path: Path) -> subprocess.Popen[bytes]:
         with log_path.open("ab") as log:

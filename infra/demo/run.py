@@ -18,7 +18,7 @@ from infra.demo.environment import Environment
 from infra.demo.modelling import Retraining, Verdict
 from infra.demo.plan import Plan
 from infra.demo.processes import ProgramFailed, Supervisor
-from infra.demo.scrape import Samples, scrape
+from infra.demo.scrape import Samples, Scraper
 from infra.demo.screen import View, render
 from infra.demo.source import Session, Source, SourceProblem
 from infra.kafka.topics import create_topics
@@ -39,35 +39,35 @@ class Outcome:
 
 
 class Demo:
-    """One run over one environment. `seconds` None: until Ctrl-C."""
+    """One run over one environment: `start`, then `step` again and again, then `stop`; `run` does all of it."""
 
     def __init__(
         self, environment: Environment, plan: Plan, root: Path, seconds: float | None, console: Console
     ) -> None:
+        self.outcome = Outcome()
+        self.supervisor = Supervisor(environment.folder, root, self._say)
         self._environment = environment
         self._plan = plan
         self._root = root
         self._seconds = seconds
         self._console = console
         self._log: deque[str] = deque(maxlen=200)
-        self._supervisor = Supervisor(environment.folder / "logs", root, self._say)
         self._source = Source(plan.simulator_address)
+        self._scraper = Scraper(plan.metrics_ports)
         self._retraining: Retraining | None = None
-        self.outcome = Outcome()
 
     def run(self) -> Outcome:
-        """Returns what was seen; stops everything on the way out, however it ends."""
+        """Until `seconds` are over, for ever without them; stops everything on the way out, however it ends."""
         try:
-            self._start()
+            self.start()
             self._watch()
         finally:
             self._console.print("stopping …", style="dim")
-            if self._retraining is not None:
-                self._retraining.stop()
-            self._supervisor.stop_all()
+            self.stop()
         return self.outcome
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start everything in order. Raises `ProgramFailed` or `TopicsProblem`."""
         keys = subprocess.Popen(
             self._plan.make_keys_argv,
             cwd=self._root,
@@ -75,15 +75,39 @@ class Demo:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        self._step("starting Kafka, MLflow and the venue", partial(self._supervisor.start_all, self._plan.foundation))
-        self._step("making keys", partial(wait_for_keys, keys))
-        self._step("creating topics", lambda: create_topics(self._plan.bootstrap, self._environment.topic_prefix))
-        self._step("starting the services", lambda: self._supervisor.start_all(self._plan.services))
+        self._show("starting Kafka, MLflow and the venue", partial(self.supervisor.start_all, self._plan.foundation))
+        self._show("making keys", partial(wait_for_keys, keys))
+        self._show("creating topics", lambda: create_topics(self._plan.bootstrap, self._environment.topic_prefix))
+        self._show("starting the services", lambda: self.supervisor.start_all(self._plan.services))
         for line in self._plan.things_to_try():
-            self._console.print(line, markup=False, highlight=False)
-        self._step("starting data_ingestion", lambda: self._supervisor.start(self._plan.ingestion))
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._show("starting data_ingestion", lambda: self.supervisor.start(self._plan.ingestion))
 
-    def _step(self, what: str, act: Callable[[], object]) -> None:
+    def step(self) -> str:
+        """Restart what died, look at everything once, do what is due; returns where the story is."""
+        self.supervisor.revive()
+        outcome = self.outcome
+        outcome.samples = self._scraper.scrape()
+        outcome.session = self._announced() or outcome.session
+        if outcome.first_prediction_at is None and outcome.samples.total("model_serving_predictions_total"):
+            outcome.first_prediction_at = time.monotonic()
+        if outcome.session is None:
+            return "waiting for the venue's announcement"
+        if outcome.verdict is None and (self._retraining is not None or not self._has_model()):
+            return self._make_model(outcome.session)
+        if outcome.session.state == "PLAYING_TRAINING":
+            return played(outcome.session)
+        if outcome.session.state == "WAITING":
+            self._go_on(outcome.session)
+        return self._trading(outcome.session)
+
+    def stop(self) -> None:
+        """Leave no process behind."""
+        if self._retraining is not None:
+            self._retraining.stop()
+        self.supervisor.stop_all()
+
+    def _show(self, what: str, act: Callable[[], object]) -> None:
         began = time.monotonic()
         with self._console.status(f"{what} …"):
             act()
@@ -92,35 +116,17 @@ class Demo:
     def _watch(self) -> None:
         screen = self._console.is_terminal
         with Live(console=self._console, refresh_per_second=2, transient=False, auto_refresh=screen) as live:
-            last_line = ""
+            told = ""
             while not self._is_over():
-                self._supervisor.revive()
-                stage = self._advance()
+                stage = self.step()
                 if screen:
                     live.update(render(self.outcome.samples, self._view(stage)))
-                elif stage != last_line:
+                elif stage.split(",")[0] != told:
                     self._console.print(Text(stage))
-                    last_line = stage
+                    told = stage.split(",")[0]
                 time.sleep(REFRESH_S)
             if not screen:
                 live.update(render(self.outcome.samples, self._view("the end")), refresh=True)
-
-    def _advance(self) -> str:
-        """Look at everything once, do what is due, and say where the story is."""
-        outcome = self.outcome
-        outcome.samples = scrape(self._plan.metrics_ports)
-        outcome.session = self._announced() or outcome.session
-        now = time.monotonic()
-        if outcome.first_prediction_at is None and outcome.samples.total("model_serving_predictions_total"):
-            outcome.first_prediction_at = now
-        if outcome.session is None:
-            return "waiting for the venue's announcement"
-        if outcome.verdict is None and (self._retraining is not None or not self._has_model()):
-            return self._make_model(outcome.session)
-        if outcome.session.state == "WAITING":
-            self._source.go(outcome.session.session)
-            return "the recording goes on at rate 1"
-        return self._trading(now)
 
     def _make_model(self, session: Session) -> str:
         if self._retraining is None:
@@ -137,18 +143,24 @@ class Demo:
             return "the gate has judged"
         return f"making the model: {self._retraining.progress()[:110]}"
 
-    def _trading(self, now: float) -> str:
+    def _go_on(self, session: Session) -> None:
+        try:
+            self._source.go(session.session)
+        except SourceProblem as problem:
+            self._say(f"the venue did not go on: {problem}")
+
+    def _trading(self, session: Session) -> str:
         since = self._counted_from()
         if since is None:
             return "waiting for the first prediction"
-        left = "" if self._seconds is None else f", {max(0.0, self._seconds - (now - since)):.0f} s left"
-        state = self.outcome.session.state.lower() if self.outcome.session else "?"
-        return f"{state}{left}"
+        left = "" if self._seconds is None else f", {max(0.0, self._seconds - (time.monotonic() - since)):.0f} s left"
+        return f"{session.state.lower()}{left}"
 
     def _counted_from(self) -> float | None:
-        """The first prediction at rate 1 or the verdict, whichever comes first."""
-        moments = [at for at in (self.outcome.judged_at, self.outcome.first_prediction_at) if at is not None]
-        return min(moments) if moments else None
+        """The gate's verdict, or the first prediction where the model was there before."""
+        if self._retraining is not None:
+            return self.outcome.judged_at
+        return self.outcome.first_prediction_at
 
     def _is_over(self) -> bool:
         since = self._counted_from()
@@ -168,7 +180,7 @@ class Demo:
             return None
 
     def _view(self, stage: str) -> View:
-        restarts = {name: running.restarts for name, running in self._supervisor.running.items()}
+        restarts = {name: running.restarts for name, running in self.supervisor.running.items()}
         return View(f"trading-platform · {self._environment.name}", stage, list(self._log), restarts)
 
     def _say(self, line: str) -> None:
@@ -180,7 +192,8 @@ class Demo:
 def played(session: Session) -> str:
     """Progress of the fast stretch, by the session's own clock."""
     whole = session.training_end_ns - session.training_start_ns
-    return f"playing {whole / 60e9:.0f} minutes of the past, fast (session time runs at {session.rate:g}×)"
+    done = (session.session_anchor_ns - session.training_start_ns) / whole if whole else 1.0
+    return f"playing {whole / 60e9:.0f} minutes of the past, fast, {min(1.0, max(0.0, done)):.0%} done"
 
 
 def wait_for_keys(maker: subprocess.Popen[bytes]) -> None:

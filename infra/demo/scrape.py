@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from prometheus_client.parser import text_string_to_metric_families
 
 Labels = Mapping[str, str]
+Table = dict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, bool]]  # value, and whether it only grows
+CUMULATIVE = frozenset({"counter", "histogram"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +56,44 @@ class Samples:
         return lower
 
 
-def scrape(ports: Mapping[str, int], timeout_s: float = 1.0) -> Samples:
-    """Fetch every service's /metrics; one that is down or slow contributes nothing this time."""
-    table: dict[str, list[tuple[Labels, float]]] = {}
-    for port in ports.values():
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=timeout_s) as answer:
-                text = answer.read().decode()
-        except (urllib.error.URLError, OSError):
-            continue
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                table.setdefault(sample.name, []).append((sample.labels, sample.value))
-    return Samples({name: tuple(samples) for name, samples in table.items()})
+class Scraper:
+    """Reads every service's /metrics; what a counter had before its process was restarted stays counted."""
+
+    def __init__(self, ports: Mapping[str, int]) -> None:
+        self._ports = ports
+        self._last: dict[str, Table] = {}
+        self._before: Table = {}
+
+    def scrape(self, timeout_s: float = 1.0) -> Samples:
+        """One look; a service that is down or slow keeps what it said last."""
+        for service, port in self._ports.items():
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=timeout_s) as answer:
+                    self.take(service, answer.read().decode())
+            except (urllib.error.URLError, OSError):
+                continue
+        return self.samples()
+
+    def take(self, service: str, text: str) -> None:
+        """The text of one service's page; one that counts less than before comes from a new process."""
+        table: Table = {
+            (sample.name, tuple(sorted(sample.labels.items()))): (sample.value, family.type in CUMULATIVE)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+        last = self._last.get(service, {})
+        if any(counts and table.get(key, (0.0, True))[0] < value for key, (value, counts) in last.items()):
+            for key, (value, counts) in last.items():
+                if counts:
+                    self._before[key] = (self._before.get(key, (0.0, True))[0] + value, True)
+        self._last[service] = table
+
+    def samples(self) -> Samples:
+        whole: Table = dict(self._before)
+        for table in self._last.values():
+            for key, (value, counts) in table.items():
+                whole[key] = (value + self._before[key][0] if counts and key in self._before else value, counts)
+        by_name: dict[str, list[tuple[Labels, float]]] = {}
+        for (name, labels), (value, _) in whole.items():
+            by_name.setdefault(name, []).append((dict(labels), value))
+        return Samples({name: tuple(found) for name, found in by_name.items()})

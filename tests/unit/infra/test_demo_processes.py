@@ -21,7 +21,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def supervisor(tmp_path: Path, said: list[str]) -> Iterator[Supervisor]:
-    made = Supervisor(tmp_path / "logs", tmp_path, said.append)
+    made = Supervisor(tmp_path, tmp_path, said.append)
     yield made
     made.stop_all()
 

@@ -67,6 +67,7 @@ class RetrainSettings(_Frozen):
     emission_ms: float = Field(gt=0.0)
     horizon_s: float = Field(gt=0.0)
     seed: int = 42
+    trials: int = Field(default=1, ge=1)  # configurations looked at out of fold before this one, this one included
     history_delay_ms: float = Field(default=20.0, ge=0.0)
     half_spread_bps: float | None = None
     label: LabelSettings
@@ -83,7 +84,7 @@ DEMO = RetrainSettings(
     emission_ms=250.0,
     horizon_s=8.0,
     label=LabelSettings(threshold_sigmas=0.5),
-    folds=FoldSettings(folds=4, embargo_bars=2, holdout_share=0.3, least_rows=200),
+    folds=FoldSettings(folds=4, embargo_bars=2, holdout_share=0.3, least_rows=80),
     threshold=ThresholdSettings(quantiles=(0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95), least_trades=8),
     members={
         "lightgbm": TreeSettings(trees=80, depth=4, learning_rate=0.05, least_rows=40, column_share=0.6),
@@ -103,13 +104,14 @@ PRODUCTION = RetrainSettings(
     horizon_s=24 * 300.0,
     history_delay_ms=1000.0,
     half_spread_bps=0.5,
+    trials=3,
     label=LabelSettings(threshold_sigmas=0.5, floor_round_trips=3.0, max_wait_s=300.0),
     folds=FoldSettings(folds=4, embargo_bars=24, holdout_share=0.3, holdout_least_s=121 * 86400.0, least_rows=2000),
     threshold=ThresholdSettings(quantiles=(0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995), least_trades=50),
     members={
-        "lightgbm": TreeSettings(trees=200, depth=8, learning_rate=0.1, least_rows=200),
-        "xgboost": TreeSettings(trees=200, depth=8, learning_rate=0.1, least_rows=50),
-        "catboost": TreeSettings(trees=200, depth=8, learning_rate=0.1, least_rows=1, l2=3.0),
+        "lightgbm": TreeSettings(trees=100, depth=4, learning_rate=0.04, least_rows=1000),
+        "xgboost": TreeSettings(trees=100, depth=4, learning_rate=0.04, least_rows=1000),
+        "catboost": TreeSettings(trees=100, depth=5, learning_rate=0.05, least_rows=1, l2=30.0),
         "random_forest": TreeSettings(
             trees=100, depth=12, learning_rate=1.0, least_rows=100, row_share=0.63, column_share=0.4
         ),

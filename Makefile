@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup protos locks demo retrain check test bench clean lint unit
+.PHONY: help setup protos locks demo retrain lint check test bench clean
 
 PYTHON := .venv/bin/python
 export PYTHONPATH := .
@@ -24,12 +24,13 @@ locks: setup     ## compile the dependency groups of pyproject.toml into require
 	$(PYTHON) -m infra.locks
 
 demo: setup      ## the whole platform live; SECONDS=120 ends by itself, SIGNAL=0 has no signal, RECORDING=FILE,FILE plays a recording
-	@exec $(PYTHON) -m infra.demo $(DEMO_OPTIONS)
+	@$(PYTHON) -m infra.demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SIGNAL),--signal $(SIGNAL)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(RECORDING),--recording $(RECORDING)) $(if $(PORT_BASE),--port-base $(PORT_BASE)) $(if $(BROKER),--broker $(BROKER))
 
-retrain: setup   ## DATA=FOLDER: train on real bars under the policy production and print an honest report
-	@$(PYTHON) -m pipelines.retrain $(if $(DATA),--data $(DATA))
+retrain: setup   ## DATA=FOLDER: train on real bars under the policy production and print an honest report; STEP=NAME RUN=NAME for one step
+	@$(PYTHON) -m pipelines.retrain $(STEP) $(if $(DATA),--data $(DATA)) $(if $(RUN),--run $(RUN))
 
-lint: setup
+lint: setup      ## style, types, protos and import contracts only
 	ruff check .
 	ruff format --check .
 	buf lint . --config protos/buf.yaml --path protos
@@ -43,7 +44,8 @@ test: lint       ## everything: the checks, then unit, contract, integration and
 	$(PYTHON) -m tests.run
 
 bench: setup     ## speed beside named peers
-	@for script in tests/benchmarks/[a-z]*.py; do $(PYTHON) "$$script" || exit 1; done
+	@for file in tests/benchmarks/*_bench.py; do \
+		echo; $(PYTHON) -m "tests.benchmarks.$$(basename "$$file" .py)" || exit 1; done
 
 clean:           ## forget every environment of the demo (.state)
 	rm -rf .state

@@ -37,9 +37,10 @@ def main() -> int:
     faults = Faults()
     streams = Streams(pacer.session.instrument, faults)
     venue = Venue(source, pacer, journal, streams, list(secrets), settings.initial_balance)
-    limits = Limits(settings.orders_per_second, settings.orders_per_second)
+    limits = Limits(settings.orders_per_second, settings.orders_per_second, max(50, settings.orders_per_second))
     wire = Wire(settings.host, settings.http_port, limits, settings.faults_allowed, settings.play_at_once)
     server = Server(venue, streams, faults, secrets, wire, time.time_ns)
+    server.bind()
     return run_service(
         "exchange_simulator",
         grpc_port=settings.grpc_port,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -54,10 +55,19 @@ class Server:
         self._venue, self._streams, self._faults = venue, streams, faults
         self._secrets, self._wire, self._now_ns = secrets, wire, now_ns
         self._listening = threading.Event()
+        self._socket: socket.socket | None = None
 
     @property
     def is_listening(self) -> bool:
         return self._listening.is_set()
+
+    def bind(self) -> None:
+        """Take the port. Raises `HttpPortInUse`."""
+        try:
+            self._socket = socket.create_server((self._wire.host, self._wire.port))
+        except OSError as error:
+            taken = f"exchange_simulator: port {self._wire.port} is in use"
+            raise HttpPortInUse(f"{taken}; choose another with EXCHANGE_SIMULATOR_HTTP_PORT") from error
 
     def run(self, stop: threading.Event) -> None:
         """A task for `run_service`: serve and play until `stop`."""
@@ -67,7 +77,9 @@ class Server:
         runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._wire.host, self._wire.port, reuse_address=True).start()
+            if self._socket is None:
+                raise RuntimeError("bind before run")
+            await web.SockSite(runner, self._socket).start()
             self._listening.set()
             log.info(
                 "the venue is open", address=f"{self._wire.host}:{self._wire.port}", session=self._venue.session.id

@@ -24,7 +24,7 @@ CREATE TABLE executions (
 """
 
 
-class JournalProblem(Exception):
+class JournalProblem(SystemExit):
     """The state folder holds accounts that this version cannot read; the message says which and what to do."""
 
 

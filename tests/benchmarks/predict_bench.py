@@ -96,8 +96,9 @@ def measure(rows: list[Row]) -> None:
     for row in rows:
         for number in range(50):
             row.call(number)
-    for _ in range(ROUNDS):
-        for row in rows:
+    for turn in range(ROUNDS):
+        first = turn % len(rows)
+        for row in rows[first:] + rows[:first]:
             times = []
             for number in range(CALLS):
                 start = time.perf_counter_ns()

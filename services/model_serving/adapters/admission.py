@@ -14,6 +14,7 @@ from libs.bundle.folder import Bundle, read_bundle
 from libs.bundle.keys import trusted_keys
 from libs.bundle.trust import Scope as BundleScope
 from libs.bundle.verdict import SignedVerdict
+from libs.runtime.settings import SettingsProblem
 from libs.trading.features.spec import FeatureSpec, FeatureView, ViewMismatch
 from libs.trading.market import Provenance
 from libs.trading.scoring import LabelKind, Role, Scope
@@ -27,8 +28,11 @@ WARM_UPS = 20
 def trust_of(
     integrity_keys: Iterable[str], gate_keys: Iterable[str], required_scope: str, policies: tuple[str, ...]
 ) -> Trust:
-    """From files of public keys and names as in settings. Raises BundleError naming a key file that cannot be used."""
-    integrity, evidence = trusted_keys(map(Path, integrity_keys)), trusted_keys(map(Path, gate_keys))
+    """From files of public keys and names as in settings. Raises SettingsProblem naming a file that holds no key."""
+    try:
+        integrity, evidence = trusted_keys(map(Path, integrity_keys)), trusted_keys(map(Path, gate_keys))
+    except BundleError as error:
+        raise SettingsProblem(f"settings of model_serving: INTEGRITY_KEYS or GATE_KEYS: {error}") from error
     return Trust(integrity, evidence, BundleScope[required_scope], policies or None)
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from libs.bundle.acceptance import Trust
-from libs.bundle.canonical import BundleError
 from libs.bundle.golden import GoldenRows
 from libs.bundle.keys import generate
 from libs.bundle.manifest import View
 from libs.bundle.trust import Provenance, Scope
+from libs.runtime.settings import SettingsProblem
 from libs.trading.features.catalogue import full_spec
 from libs.trading.scoring import LabelKind, Role
 from libs.trading.scoring import Scope as TradingScope
@@ -113,5 +113,5 @@ def test_trust_comes_from_named_files(tmp_path: Path) -> None:
         Scope.PAPER,
         None,
     )
-    with pytest.raises(BundleError, match="missing"):
+    with pytest.raises(SettingsProblem, match="missing"):
         trust_of([str(tmp_path / "missing")], [], "PAPER", ())

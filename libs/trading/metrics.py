@@ -265,5 +265,5 @@ class Performance:
 def short_run_note(trades: int, periods: int) -> str:
     """A sentence when a run is too short for its ratios to mean much, else nothing."""
     if trades < SHORT_RUN_TRADES or periods < SHORT_RUN_TRADES:
-        return f"a short run ({trades} trades, {periods} periods; {SHORT_RUN_TRADES} each are few): ratios are mostly noise"
+        return f"a short run ({trades} trades, {periods} periods; {SHORT_RUN_TRADES} are few): ratios are mostly noise"
     return ""

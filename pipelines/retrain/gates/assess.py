@@ -19,6 +19,7 @@ Draws = Callable[[str], Uniform]  # a fresh seeded source of numbers for a name,
 Bounded = Interval | TooShort
 
 PASSIVE = ("buy and hold", "majority class")  # always in the market on one side: their profit is the market's own move
+FORCED_QUANTILE = 0.9
 DEFAULT_BINS, DEFAULT_FACTOR = 10, 2.0
 
 
@@ -40,6 +41,18 @@ class Against:
     excess: Bounded
 
 
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """What a model that says "never" would have done from a threshold that a tenth of its earlier scores reach; for the
+    report alone, no line reads it. `costly` pays the higher costs."""
+
+    threshold: float
+    model: Run
+    net: Bounded
+    costly: Run
+    costly_net: Bounded
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Assessment:
     """Everything that the lines compare with their limits; money in quote units."""
@@ -52,6 +65,7 @@ class Assessment:
     costly: Run
     costly_net: Bounded
     cost_factor: float
+    forced: Forced | None
     naive: tuple[Against, ...]
     naive_before: str
     direction: Bounded
@@ -110,6 +124,7 @@ def assess(case: Case, policy: Policy, draws: Draws) -> Assessment:
         costly=costly,
         costly_net=total(costly.profit),
         cost_factor=factor,
+        forced=_forced(case, terms, costly_terms, total),
         naive=tuple(Against(r.name, r.run, total(model.profit - r.run.profit)) for r in rules),
         naive_before=before.name,
         direction=metrics.directional_auc(
@@ -131,6 +146,14 @@ def assess(case: Case, policy: Policy, draws: Draws) -> Assessment:
         champion=_champion(case, terms, model, total),
         instruments=int(np.unique(hold_out.quotes.instrument).size),
     )
+
+
+def _forced(case: Case, terms: Terms, costly: Terms, total: Callable[[Floats], Bounded]) -> Forced | None:
+    if case.threshold is not None:
+        return None
+    threshold = float(np.quantile(np.abs(case.earlier.score), FORCED_QUANTILE))
+    plain, dear = (run(case.hold_out.quotes, case.hold_out.score, threshold, t) for t in (terms, costly))
+    return Forced(threshold, plain, total(plain.profit), dear, total(dear.profit))
 
 
 def _terms(case: Case, policy: Policy) -> Terms:

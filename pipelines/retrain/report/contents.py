@@ -19,6 +19,7 @@ from pipelines.retrain.gates.lines import Line, refused
 from pipelines.retrain.gates.policy import Policy
 
 FORMAT_VERSION = 1
+FORCED = "forced (top tenth)"
 MAX_POINTS = 500  # of the equity curve; the page shows no more
 Json = Mapping[str, Any]
 
@@ -51,6 +52,7 @@ def contents(
             "slippage_bps": case.costs.slippage_bps,
             "horizon_s": case.horizon_ns / 1e9,
             "block_s": a.block_ns / 1e9,
+            "confidence": policy.sampling.confidence,
             "decision_threshold": case.threshold,
             "balance_quote": a.model.balance_quote,
             "trials": case.trials,
@@ -88,11 +90,22 @@ def _runs(a: Assessment) -> list[dict[str, Any]]:
     rows = [
         _run("model", a.model, a, a.net),
         _run(f"model at {a.cost_factor:g}x costs", a.costly, a, a.costly_net),
+        *_forced(a),
         *(_run(x.name, x.rival, a, None) | {"model_excess": _interval(x.excess)} for x in a.naive),
     ]
     if a.champion is not None:
         rows.append(_run("champion, live", a.champion.rival, a, None) | {"model_excess": _interval(a.champion.excess)})
     return rows
+
+
+def _forced(a: Assessment) -> list[dict[str, Any]]:
+    if a.forced is None:
+        return []
+    name, forced = FORCED, a.forced
+    return [
+        _run(name, forced.model, a, forced.net),
+        _run(f"{name}, {a.cost_factor:g}x costs", forced.costly, a, forced.costly_net),
+    ]
 
 
 def _run(name: str, run: Run, a: Assessment, net: Bounded | None) -> dict[str, Any]:
@@ -116,6 +129,8 @@ def _plots(a: Assessment) -> dict[str, Any]:
     """Equity by time for the model and the naive rules, and said against happened for p_up and p_down."""
     keep = np.unique(np.linspace(0, a.model.times.size - 1, min(MAX_POINTS, a.model.times.size)).astype(np.int64))
     curves = {"model": a.model, f"model at {a.cost_factor:g}x costs": a.costly} | {x.name: x.rival for x in a.naive}
+    if a.forced is not None:
+        curves[FORCED] = a.forced.model
     rows = a.case.hold_out
     return {
         "times_ns": a.model.times[keep].tolist(),

@@ -13,10 +13,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipelines.retrain.report.contents import FORCED
+
 Json = Mapping[str, Any]
 
 MODEL, COSTLY = "#0b3d91", "#6f9bd8"
-NAIVE = ("#9e9e9e", "#c26a00", "#7a5195", "#2e7d32", "#b71c1c")
+OTHERS = ("#9e9e9e", "#c26a00", "#7a5195", "#2e7d32", "#b71c1c")
+FORCED_COLOUR = "#00838f"
 LONG_SPAN_NS = 3 * 86_400 * 10**9
 
 
@@ -51,8 +54,9 @@ def _axis_of_time(report: Json) -> tuple[NDArray[np.float64], str]:
 
 def _colours(report: Json) -> dict[str, str]:
     names = [run["name"] for run in report["runs"] if run["name"] in report["plots"]["equity"]]
-    naive = dict(zip(names[2:], NAIVE, strict=False))
-    return {names[0]: MODEL, names[1]: COSTLY, **naive}
+    others = [name for name in names[2:] if name != FORCED]
+    forced = {FORCED: FORCED_COLOUR} if FORCED in names else {}
+    return {names[0]: MODEL, names[1]: COSTLY, **forced, **dict(zip(others, OTHERS, strict=False))}
 
 
 def _equity(ax: Axes, report: Json, x: NDArray[np.float64], unit: str) -> None:
@@ -66,6 +70,9 @@ def _equity(ax: Axes, report: Json, x: NDArray[np.float64], unit: str) -> None:
             label=name,
             ls="-" if bold else "--",
         )
+    lowest = min(min(curve) for curve in report["plots"]["equity"].values())
+    if lowest < 0.0:
+        ax.set_ylim(bottom=0.0)  # an account has nothing below
     ax.set(title="Equity, marked to market (outer hold-out)", ylabel="quote units", xlabel=unit)
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(handles[::-1], labels[::-1], loc="best", fontsize=9)
@@ -77,6 +84,7 @@ def _drawdown(ax: Axes, report: Json, x: NDArray[np.float64], unit: str) -> None
     fall = (curve / np.maximum.accumulate(curve) - 1.0)[1:] * 100
     ax.fill_between(x, fall, 0.0, color=MODEL, alpha=0.35, lw=0)
     ax.plot(x, fall, color=MODEL, lw=1)
+    ax.set_ylim(min(-0.1, 1.05 * float(fall.min())), 0.02 * max(0.1, -float(fall.min())))
     ax.set(title="Drawdown of the model", ylabel="% below the highest equity", xlabel=unit)
     ax.grid(alpha=0.3)
 
@@ -102,5 +110,8 @@ def _profits(ax: Axes, report: Json) -> None:
             ax.plot((bounds["low"], bounds["high"]), (place, place), color="black", lw=1.5, marker="|", ms=10)
     ax.set_yticks(range(len(rows)), [f"{run['name']} ({run['trades']})" for run in rows], fontsize=9)
     ax.axvline(0.0, color="black", lw=0.8)
+    ax.locator_params(axis="x", nbins=5)
+    if ax.get_xlim()[0] < -report["terms"]["balance_quote"]:
+        ax.set_xlim(left=-report["terms"]["balance_quote"])  # longer bars lost everything
     ax.set(title="Net profit after costs (trades), with interval", xlabel="quote units")
     ax.grid(alpha=0.3, axis="x")

@@ -49,7 +49,7 @@ def _head(report: Json) -> RenderableType:
 def _runs(report: Json) -> Table:
     balance = report["terms"]["balance_quote"]
     table = Table(title=f"Outer hold-out: profit in quote units on a balance of {balance:g}")
-    for name in ("rule", "net", "95% interval", "model's excess (interval)", "trades", "win", "profit factor"):
+    for name in ("rule", "net", "interval", "model's excess (interval)", "trades", "win", "profit factor"):
         table.add_column(name, justify="left" if name == "rule" else "right")
     for name in ("Sharpe", "Sortino", "drawdown", "turnover", "exposure"):
         table.add_column(name, justify="right")
@@ -64,13 +64,18 @@ def _runs(report: Json) -> Table:
             _number(run["profit_factor"], 2),
             _number(run["sharpe"], 3),
             _number(run["sortino"], 3),
-            _share(run["max_drawdown"]),
+            "everything" if run["max_drawdown"] >= 1.0 else _share(run["max_drawdown"]),
             _number(run["turnover"], 1),
             _share(run["exposure"]),
             style="bold" if run["name"].startswith("model") else "",
         )
-    first = report["runs"][0]
-    period = f"Sharpe and Sortino per period of {first['period_s']:g} s, not annualised."
+    first, terms = report["runs"][0], report["terms"]
+    period = (
+        f"Intervals hold {terms['confidence']:.0%}, block bootstrap with blocks of {terms['block_s']:g} s. "
+        f"Sharpe and Sortino per period of {first['period_s']:g} s, not annualised. Sizes are fixed."
+    )
+    if terms["decision_threshold"] is None:
+        period = f"'forced' trades what a model that says 'never' is surest of; no line reads it. {period}"
     table.caption = f"{first['note']}. {period}" if first["note"] else period
     return table
 

@@ -194,6 +194,16 @@ class OrderRoutingApi(orders_pb2_grpc.OrderRoutingServiceServicer):
         return min(asked or DEFAULT_PAGE, LARGEST_PAGE)
 
 
+def door(router: Callable[[], Router], wire: Wire) -> Callable[[grpc.Server], list[str]]:
+    """What opens the service on a server and says its name."""
+
+    def open_on(server: grpc.Server) -> list[str]:
+        orders_pb2_grpc.add_OrderRoutingServiceServicer_to_server(OrderRoutingApi(router, wire), server)
+        return [SERVICE]
+
+    return open_on
+
+
 def _invalid(context: grpc.ServicerContext, problem: InvalidRequest) -> NoReturn:
     abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(problem), violations=problem.violations)
 

@@ -35,8 +35,8 @@ class Metrics:
         gauge("order_routing_realised_pnl_quote").set(float(realised))
 
     def state(self, state: TradingState) -> None:
-        for one in TradingState:
-            gauge("order_routing_trading_state").labels(one.name).set(one is state)
+        gauge("order_routing_trading_state").clear()
+        gauge("order_routing_trading_state").labels(state.name).set(1)
 
     def hop(self, name: str, ns: int) -> None:
         histogram("order_routing_hop_seconds").labels(name).observe(ns / 1e9)

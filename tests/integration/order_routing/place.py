@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import grpc
 import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from infra.daemon import Daemon, free_port
@@ -60,6 +61,7 @@ class VenuePlace:
 
     def __post_init__(self) -> None:
         self.url = f"http://127.0.0.1:{self.port}"
+        self.market = f"ws://127.0.0.1:{self.port}/v5/public/linear"
         self.stream = f"ws://127.0.0.1:{self.port}/v5/private"
         self.key_file = self.folder / "venue.json"
         self.key_file.write_text(json.dumps({"key": KEY.key, "secret": KEY.secret}))
@@ -105,12 +107,13 @@ class VenuePlace:
         assert httpx.post(f"{self.url}/simulator/v1/faults", json=fault, timeout=2.0).status_code == 200
 
     def _listen(self) -> None:
-        with connect(f"ws://127.0.0.1:{self.port}/v5/public/linear", max_size=None, proxy=None) as socket:
-            topics = ["orderbook.50.BTCUSDT", "publicTrade.BTCUSDT"]
-            socket.send(json.dumps({"op": "subscribe", "args": topics}))
-            while not self._stop.is_set():
-                with suppress(TimeoutError):
-                    socket.recv(timeout=0.2)
+        topics = ["orderbook.50.BTCUSDT", "publicTrade.BTCUSDT"]
+        while not self._stop.is_set():
+            with suppress(OSError, WebSocketException), connect(self.market, max_size=None, proxy=None) as socket:
+                socket.send(json.dumps({"op": "subscribe", "args": topics}))
+                while not self._stop.is_set():
+                    with suppress(TimeoutError):
+                        socket.recv(timeout=0.2)
 
     def quote(self) -> Quote:
         answer = httpx.get(

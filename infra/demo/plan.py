@@ -33,6 +33,7 @@ class Plan:
     root: Path
     external_broker: str | None
     seed: int
+    training_seconds: int = TRAINING_SECONDS
 
     @property
     def bootstrap(self) -> str:
@@ -97,7 +98,7 @@ class Plan:
             "STATE_DIR": str(self.environment.folder / "venue"),
             "KEY_FILE": str(self.environment.key_file),
             "INITIAL_BALANCE": str(INITIAL_BALANCE),
-            "TRAINING_SECONDS": str(TRAINING_SECONDS),
+            "TRAINING_SECONDS": str(self.training_seconds),
             **what,
         }
         program = self._service("exchange_simulator", told, kafka=False)
@@ -133,6 +134,8 @@ class Plan:
             *("--mlflow", self.mlflow_address, "--scope", self.scope),
             *("--kafka", self.bootstrap, "--topic-prefix", self.environment.topic_prefix),
             *("--bar-seconds", str(BAR_SECONDS), "--emission-ms", str(EMISSION_MS)),
+            # A short stretch of real prices moves one way for minutes: a finer threshold leaves rows in every class.
+            *(("--sigmas", "0.25") if self.environment.is_recording else ()),
             *("--maker-fee-bps", session.maker_fee_bps, "--taker-fee-bps", session.taker_fee_bps),
         ]
 

@@ -44,15 +44,22 @@ def holdout_start(as_of: Ints, share: float, least_ns: int, most_share: float) -
     return last - length
 
 
-def walk_forward(as_of: Ints, label_end: Ints, folds: int, embargo_ns: int, least_rows: int) -> tuple[Split, ...]:
-    """Cut time into `folds` + 1 stretches with equally many rows; each but the first is judged after learning from all
-    before it whose labels ended `embargo_ns` before it starts. Raises TooFewRows when a part is too small."""
+def walk_forward(
+    as_of: Ints, label_end: Ints, folds: int, embargo_ns: int, least_rows: int, first_share: float | None = None
+) -> tuple[Split, ...]:
+    """Judge each of `folds` equally long stretches after learning from all before it whose labels ended `embargo_ns`
+    before it starts. `first_share` of the rows come before the first of them (default: as many as in each stretch).
+    Raises TooFewRows when a part is too small."""
     if folds < 1:
         raise ValueError(f"at least one fold is needed: {folds}")
+    first = 1.0 / (folds + 1) if first_share is None else first_share
+    if not 0.0 < first < 1.0:
+        raise ValueError(f"first_share must be in (0, 1): {first}")
     if as_of.size == 0:
         raise TooFewRows("no rows")
     ordered = np.sort(as_of)
-    cuts = [int(ordered[(as_of.size * k) // (folds + 1)]) for k in range(1, folds + 1)] + [int(ordered[-1]) + 1]
+    shares = [first + (1.0 - first) * k / folds for k in range(folds)]
+    cuts = [int(ordered[int(round(as_of.size * share, 6))]) for share in shares] + [int(ordered[-1]) + 1]
     return tuple(
         _split(as_of, label_end, begin, end, embargo_ns, least_rows, f"fold {k + 1} of {folds}")
         for k, (begin, end) in enumerate(pairwise(cuts))

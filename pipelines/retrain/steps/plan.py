@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class FoldPlan:
-    """The hold-out is a share of the time, or at least `holdout_least_ns`, but at most `holdout_most_share` of it."""
+    """The hold-out is a share of the time, or at least `holdout_least_ns`, but at most `holdout_most_share` of it.
+    `first_share` of the rows before it are learnt from before the first fold is judged; None: as many as a fold has."""
 
     folds: int
+    first_share: float | None
     embargo_bars: int
     holdout_share: float
     holdout_least_ns: int

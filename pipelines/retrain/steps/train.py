@@ -82,7 +82,7 @@ def _parts(columns: Columns, spec: LabelSpec, plan: FoldPlan, bar_interval_ns: i
     embargo = plan.embargo_bars * bar_interval_ns
     begin = holdout_start(as_of, plan.holdout_share, plan.holdout_least_ns, plan.holdout_most_share)
     outer = holdout(as_of, end, begin, embargo, plan.least_rows)
-    inner = walk_forward(as_of[outer.train], end[outer.train], plan.folds, embargo, plan.least_rows)
+    inner = walk_forward(as_of[outer.train], end[outer.train], plan.folds, embargo, plan.least_rows, plan.first_share)
     splits = {
         f"fold {k + 1}": Split(outer.train[s.train], outer.train[s.test], s.test_from, s.test_to)
         for k, s in enumerate(inner)

@@ -72,3 +72,15 @@ def test_the_holdout_is_a_share_of_time_or_the_least_that_is_asked_but_never_mos
     assert folds.holdout_start(as_of, 0.3, 0, 0.6) == 700
     assert folds.holdout_start(as_of, 0.3, 500, 0.6) == 500
     assert folds.holdout_start(as_of, 0.3, 900, 0.6) == 400
+
+
+def test_the_first_fold_can_learn_from_more_than_the_others_add() -> None:
+    as_of = np.arange(1000, dtype=np.int64)
+    splits = folds.walk_forward(as_of, as_of + 1, 4, 0, least_rows=1, first_share=0.6)
+    assert [split.test_from for split in splits] == [600, 700, 800, 900]
+
+
+def test_a_share_that_leaves_nothing_to_judge_is_refused() -> None:
+    as_of = np.arange(1000, dtype=np.int64)
+    with pytest.raises(ValueError, match="first_share"):
+        folds.walk_forward(as_of, as_of + 1, 4, 0, least_rows=1, first_share=1.0)

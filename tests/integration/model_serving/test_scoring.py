@@ -56,8 +56,9 @@ def stretch(count: int) -> list[FeatureVector]:
     ]
 
 
-def test_champion_and_challenger_speak_about_each_vector_and_say_where_it_came_from(place: Place) -> None:
-    place.start()
+@pytest.mark.parametrize("client", ["confluent", "kafka-python"])
+def test_champion_and_challenger_speak_about_each_vector_and_say_where_it_came_from(place: Place, client: str) -> None:
+    place.start(KAFKA__CLIENT=client)
     version = place.champion("champion")
     other = place.version("challenger", table=weights(3, slope=2.0))
     place.wish("challenger", other)

@@ -151,6 +151,7 @@ def train_members(local: LocalRun) -> str:
     recipes = {name: Recipe(**tree.model_dump(), seed=settings.seed) for name, tree in settings.members.items()}
     plan = FoldPlan(
         folds=folds.folds,
+        first_share=folds.first_share,
         embargo_bars=folds.embargo_bars,
         holdout_share=folds.holdout_share,
         holdout_least_ns=int(folds.holdout_least_s * NS),
@@ -196,6 +197,7 @@ def judge_bundle(local: LocalRun) -> str:
         None if needed is None else Scope[needed],
         _champion(local.places),
         local.spec,
+        local.request.settings.trials,
         local.clock_ns,
     )
     show(found.report, local.console)

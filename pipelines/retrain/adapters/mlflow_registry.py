@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # the last line of stdout is the summary
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
@@ -19,6 +20,7 @@ from pipelines.retrain.adapters.run_folder import RunError
 EXPERIMENT = "retrain"
 ARTIFACTS = "bundle"
 DIGEST_TAG = "bundle_digest"
+NO_WAIT = 0  # seconds; a version made from files that are there already is ready at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,11 @@ class Registry:
                 self._client.log_artifact(run.info.run_id, str(file), folder)
             self._client.set_terminated(run.info.run_id)
             made = self._client.create_model_version(
-                self._model, f"runs:/{run.info.run_id}/{ARTIFACTS}", run.info.run_id, tags={**tags, DIGEST_TAG: digest}
+                self._model,
+                f"runs:/{run.info.run_id}/{ARTIFACTS}",
+                run.info.run_id,
+                tags={**tags, DIGEST_TAG: digest},
+                await_creation_for=NO_WAIT,
             )
             return Registered(int(made.version), new=True)
         except MlflowException as error:

@@ -21,8 +21,10 @@ Labels = NDArray[np.int64]
 
 SLOPE_BOUNDS = (0.02, 5.0)  # never 0: outputs keep their order, and a useless member shows itself in its weight
 SHIFT_BOUND = 5.0
+SHIFTS = np.array([[-0.5, 1.0, -0.5], [-1.0, 0.0, 1.0]])  # flat against moved, up against down
 LEAST_WEIGHT = 0.05
 FALLBACK = {"lightgbm": 0.3, "xgboost": 0.3, "catboost": 0.2, "random_forest": 0.2}
+PRIOR_LABELS = 50.0  # independent labels that the fixed weights are worth: so few cannot tell near-equal members apart
 EM_ROUNDS = 2000
 
 
@@ -77,53 +79,53 @@ def calibrate(run_folder: RunFolder, terms: Terms, plan: ThresholdPlan) -> None:
 
 
 def fit_calibrator(scores: Floats, labels: Labels, weights: Floats) -> Calibrator:
-    """Slope and shifts of least weighted log loss; the mean shift is 0, as a common one changes nothing."""
+    """Slope and a shift per class of least weighted log loss; the shifts add to 0, as a common one changes nothing."""
     scale = weights / weights.sum()
     truth = np.eye(CLASSES)[labels]
 
     def loss(theta: Floats) -> tuple[float, Floats]:
-        p = softmax(theta[0] * scores + theta[1:])
+        shift = theta[1:] @ SHIFTS
+        p = softmax(theta[0] * scores + shift)
         value = -float(np.sum(scale * np.log(np.maximum(p[np.arange(labels.size), labels], 1e-300))))
         slack = (p - truth) * scale[:, None]
-        gradient = np.concatenate(([np.sum(slack * scores)], slack.sum(axis=0)))
-        ridge = 1e-6 * float(theta[1:] @ theta[1:])  # picks one of the equal solutions
-        gradient[1:] += 2e-6 * theta[1:]
-        return value + ridge, gradient
+        return value, np.concatenate(([np.sum(slack * scores)], SHIFTS @ slack.sum(axis=0)))
 
-    bounds = [SLOPE_BOUNDS, *[(-SHIFT_BOUND, SHIFT_BOUND)] * CLASSES]
-    found = minimize(loss, np.array([1.0, 0.0, 0.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
-    slope, *shift = (float(v) for v in found.x)
-    return Calibrator(slope, (shift[0], shift[1], shift[2]))
+    bounds = [SLOPE_BOUNDS, (-SHIFT_BOUND, SHIFT_BOUND), (-SHIFT_BOUND, SHIFT_BOUND)]
+    found = minimize(loss, np.array([1.0, 0.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
+    down, flat, up = (float(v) for v in found.x[1:] @ SHIFTS)
+    return Calibrator(float(found.x[0]), (down, flat, up))
 
 
 def fit_weights(
     probabilities: Mapping[str, Floats], labels: Labels, row_weights: Floats
 ) -> tuple[dict[str, float], bool]:
-    """Weights (at least 0, sum 1) of least log loss of the mixture, by expectation-maximisation, which cannot leave the
-    simplex. Members under 0.05 are dropped and the rest is fitted again. True: fitting failed, the fixed weights rule.
+    """Weights (at least 0, sum 1) of the likeliest mixture, by expectation-maximisation: it cannot leave the simplex.
+
+    The fixed weights are the prior, worth `PRIOR_LABELS` labels; `row_weights` are the labels' uniqueness, so that
+    their sum counts independent ones. Members under 0.05 are dropped and the rest is fitted again. True: fitting
+    failed, the fixed weights rule.
     """
     names = list(probabilities)
     while True:
         likelihood = np.stack([probabilities[n][np.arange(labels.size), labels] for n in names], axis=1)
-        vote = _mixture(likelihood, row_weights)
+        prior = np.array([FALLBACK[n] for n in names]) / sum(FALLBACK[n] for n in names)
+        vote = _mixture(likelihood, row_weights, prior)
         if not np.isfinite(vote).all():
-            total = sum(FALLBACK[n] for n in probabilities)
-            return {n: FALLBACK[n] / total for n in probabilities}, True
+            return dict(zip(names, _sum_to_one(prior), strict=True)), True
         kept = [n for n, w in zip(names, vote, strict=True) if w >= LEAST_WEIGHT]
         if kept == names:
             return dict(zip(names, _sum_to_one(vote), strict=True)), False
         names = kept
 
 
-def _mixture(likelihood: Floats, row_weights: Floats) -> Floats:
-    vote = np.full(likelihood.shape[1], 1.0 / likelihood.shape[1])
-    scale = row_weights / row_weights.sum()
+def _mixture(likelihood: Floats, row_weights: Floats, prior: Floats) -> Floats:
+    vote, counted = prior, PRIOR_LABELS + row_weights.sum()
     for _ in range(EM_ROUNDS):
         joint = likelihood * vote
         total = joint.sum(axis=1)
         if not np.all(total > 0.0):
             return np.full(vote.shape, np.nan)
-        after = scale @ (joint / total[:, None])
+        after = (row_weights @ (joint / total[:, None]) + PRIOR_LABELS * prior) / counted
         if np.max(np.abs(after - vote)) < 1e-9:
             return np.asarray(after)
         vote = after

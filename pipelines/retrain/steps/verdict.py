@@ -20,8 +20,6 @@ from pipelines.retrain.steps.gate import Checks, Keys, Verdicts, judge
 from pipelines.retrain.steps.score import held_out
 from pipelines.retrain.steps.train import load_features
 
-CONFIGURATIONS_TRIED = 1  # one recipe per member and nothing searched
-
 
 def verdict(
     run: RunFolder,
@@ -31,10 +29,14 @@ def verdict(
     needed_scope: Scope | None,
     champion: NoChampion | LiveChampion | None,
     spec_in_force: FeatureSpec,
+    trials: int,
     clock_ns: Callable[[], int],
 ) -> Verdicts:
-    """Judge the bundle of this run. `needed_scope` None: of an account for data of this provenance; `champion` None: no
-    one looked, or its live predictions were not read. Raises RunError when a step is missing."""
+    """Judge the bundle of this run. Raises RunError when a step is missing.
+
+    `needed_scope` None: that of an account for data of this provenance. `champion` None: no one looked, or its live
+    predictions were not read. `trials`: configurations tried on these data.
+    """
     frozen, trained = read_facts(run.snapshot_facts, "snapshot"), read_facts(run.train_facts, "train")
     exported = read_facts(run.export_facts, "export")
     for table in (run.oof_scored, run.holdout_scored):
@@ -46,7 +48,7 @@ def verdict(
         needed_scope=needed_scope or scope_of_data(Provenance[frozen["provenance"]]),
         gaps=len(frozen["gaps"]),
         splits=[Split(s["name"], s["last_label_end"], s["first_test_as_of"]) for s in trained["splits"]],
-        trials=CONFIGURATIONS_TRIED,
+        trials=trials,
         champion=champion,
     )
     checks = Checks(

@@ -40,6 +40,7 @@ def test_a_model_that_passed_becomes_champion_and_its_files_come_back_whole(mlfl
     assert version.version == str(local.summary()["version"])
     assert version.tags["bundle_digest"] == local.summary()["digest"]
     assert (version.tags["provenance"], version.tags["evidence_scope"]) == ("SIMULATED", "SIMULATED")
+    assert version.run_id is not None
     back = Path(client.download_artifacts(version.run_id, "bundle", str(tmp_path)))
     assert read_bundle(back).digest == local.summary()["digest"]
     assert {f.path for f in client.list_artifacts(version.run_id)} == {"bundle", "report", "plots"}

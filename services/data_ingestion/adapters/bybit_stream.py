@@ -142,7 +142,7 @@ class Connection:
             self.frames += 1
         elif isinstance(item, Reply) and not item.success:
             raise Reconnect(f"the venue refused {item.op}: {item.message}")
-        self._log.settle()
+        self._log.settle_many()
         refusal = self._log.take_refusal(self._feed.instrument)
         if refusal is not None:
             raise Reconnect(f"the broker refused a record: {refusal}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from libs.wire.market import encode_events
 EVENTS = "market.events"
 BACKFILL = "market.backfill"
 DEAD = "market.events.dead"
+SETTLE_AT = 128
 MAX_BURIED_BYTES = 512 * 1024  # of one frame; a longer one is cut
 
 log = get_logger("market_log")
@@ -96,7 +97,7 @@ class KafkaMarketLog:
 
     def settle(self) -> None:
         """Take out what was acknowledged or refused, oldest first."""
-        flying = self._flying
+        flying, events = self._flying, Counter[str]()
         while flying and flying[0].future.done():
             done = flying.popleft()
             self._bytes -= len(done.value)
@@ -105,9 +106,16 @@ class KafkaMarketLog:
                 self._refusals[done.instrument] = str(error)
                 log.error("the broker refused a record", instrument=done.instrument, reason=str(error))
                 continue
-            self._events.labels(done.instrument).inc(done.events)
+            events[done.instrument] += done.events
             self._on_acknowledged(done.instrument, done.value)
+        for instrument, number in events.items():
+            self._events.labels(instrument).inc(number)
         self._in_flight.set(len(flying))
+
+    def settle_many(self) -> None:
+        """As `settle`, when enough is under way to be worth it; the caller settles from time to time anyway."""
+        if len(self._flying) >= SETTLE_AT:
+            self.settle()
 
     def take_refusal(self, instrument: str) -> str | None:
         """Why the broker refused a record of this instrument since the last question, if it did."""

@@ -262,12 +262,19 @@ class Announcement(Protocol):
         """The session in play by instrument; empty where nothing is announced or played. Raises VenueUnavailable."""
 
 
+class TopicUnavailable(Exception):
+    """The topic cannot be read or written now; it is waited for."""
+
+
 class Publisher(Protocol):
     def publish(self, account: str, events: Sequence[tuple[int, bytes]]) -> int:
         """Send in order and wait for every acknowledgement; the last sequence acknowledged without a hole before it."""
 
     def last_sequence(self, account: str) -> int | None:
-        """The greatest sequence on the topic, as far back as it is worth looking; None: not found there."""
+        """The greatest sequence on the topic, as far back as it is worth looking; None: not found there.
+
+        Raises TopicUnavailable.
+        """
 
 
 class Alerts(Protocol):

@@ -13,10 +13,14 @@ from services.order_routing.adapters.tables import SCHEMA_VERSION, metadata, sch
 from services.order_routing.ports import JournalProblem
 
 
+class JournalRefused(SystemExit):
+    """A state folder that this router must not touch; ends the process with code 1 and the message."""
+
+
 def open_database(url: str) -> Engine:
     """An engine whose transactions are durable when they commit. Creates the schema in an empty database.
 
-    Raises JournalProblem when the database cannot be opened or was written by another version.
+    Raises JournalRefused when another version wrote it or it is no journal, JournalProblem when it cannot be opened.
     """
     try:
         engine = _sqlite(url) if url.startswith("sqlite") else create_engine(url, pool_pre_ping=True)
@@ -61,12 +65,14 @@ def _check_schema(engine: Engine, url: str) -> None:
         if schema.name in names:
             found = connection.execute(select(schema.c.version)).scalar_one_or_none()
             if found != SCHEMA_VERSION:
-                raise JournalProblem(
-                    f"the journal {url} has schema version {found}, this router needs {SCHEMA_VERSION}: "
+                raise JournalRefused(
+                    f"order_routing: the journal {url} has schema version {found}, this router needs {SCHEMA_VERSION}: "
                     "move the state folder away, or run the version that wrote it"
                 )
             return
         if names:
-            raise JournalProblem(f"the database {url} is no journal: it holds {', '.join(sorted(names))}")
+            raise JournalRefused(
+                f"order_routing: the database {url} is no journal: it holds {', '.join(sorted(names))}"
+            )
         metadata.create_all(connection)
         connection.execute(insert(schema).values(version=SCHEMA_VERSION))

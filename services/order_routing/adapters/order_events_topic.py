@@ -13,7 +13,7 @@ from libs.runtime.kafka import Consumer, KafkaUnavailable, Position, Producer, S
 from libs.runtime.logs import get_logger
 from protos.alerts.v1 import alerts_pb2
 from protos.orders.v1 import orders_pb2
-from services.order_routing.ports import Clock
+from services.order_routing.ports import Clock, TopicUnavailable
 
 TOPIC = "orders.events"
 SOURCE = "order_routing"
@@ -45,7 +45,12 @@ class OrderEventsTopic:
         return done
 
     def last_sequence(self, account: str) -> int | None:
-        """Raises KafkaUnavailable or UnknownTopic while the topic cannot be read."""
+        try:
+            return self._newest(account)
+        except (KafkaUnavailable, UnknownTopic) as error:
+            raise TopicUnavailable(str(error)) from error
+
+    def _newest(self, account: str) -> int | None:
         consumer = self._open_reader()
         try:
             parts = consumer.partitions_for(TOPIC)

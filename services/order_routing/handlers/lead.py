@@ -12,7 +12,7 @@ from services.order_routing.domain import InputAt, Policy
 from services.order_routing.handlers.doubt import Patience
 from services.order_routing.handlers.publish import Outbox
 from services.order_routing.handlers.router import Router, World
-from services.order_routing.ports import Announcement, Lease, News, Publisher, VenueUnavailable
+from services.order_routing.ports import Announcement, Lease, News, Publisher, TopicUnavailable, VenueUnavailable
 
 SECOND = 1_000_000_000
 WAIT_S = 0.25
@@ -139,8 +139,18 @@ class Leadership:
         if router is None:
             return
         outbox = Outbox(router.account, self._publisher)
+        told = ""
         while not stop.is_set():
-            if not outbox.publish():
+            try:
+                idle = not outbox.publish()
+                told = ""
+            except TopicUnavailable as problem:
+                if not told:
+                    self._note("the outbox waits for its topic", str(problem))
+                told = str(problem)
+                stop.wait(1.0)
+                continue
+            if idle:
                 with router.account.changed:
                     router.account.changed.wait(PUBLISH_S)
 

@@ -19,7 +19,7 @@ class Outbox:
     def publish(self) -> int:
         """Send what waits. Returns how many events were acknowledged.
 
-        Raises what the publisher raises while the topic cannot be read, LeaseLost when another holds the account.
+        Raises TopicUnavailable, and LeaseLost when another holds the account.
         """
         account = self._account
         name = account.policy.account

@@ -13,7 +13,7 @@ import pytest
 from libs.trading.decisions import AccountEvent, TradingStateChanged
 from libs.trading.orders import Filled, OrderState, Sent, advance
 from libs.trading.risk import TradingState
-from services.order_routing.adapters.database import open_database
+from services.order_routing.adapters.database import JournalRefused, open_database
 from services.order_routing.adapters.journal import SqlJournal
 from services.order_routing.domain import InputAt
 from services.order_routing.ports import Balances, Entry, JournalProblem, Lease, LeaseLost
@@ -152,14 +152,14 @@ def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
     a_journal(tmp_path)
     with sqlite3.connect(tmp_path / "journal.sqlite") as connection:
         connection.execute("UPDATE schema_version SET version = 99")
-    with pytest.raises(JournalProblem, match="schema version 99, this router needs 1"):
+    with pytest.raises(JournalRefused, match="schema version 99, this router needs 1"):
         a_journal(tmp_path)
 
 
 def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "journal.sqlite") as connection:
         connection.execute("CREATE TABLE recipes (name TEXT)")
-    with pytest.raises(JournalProblem, match="no journal: it holds recipes"):
+    with pytest.raises(JournalRefused, match="no journal: it holds recipes"):
         a_journal(tmp_path)
 
 

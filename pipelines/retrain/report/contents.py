@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from libs.trading.backtest import Run
 from libs.trading.bootstrap import Interval, TooShort
+from libs.trading.metrics import class_frequencies
 from pipelines.retrain.gates.assess import Assessment, Bounded, Forecast
 from pipelines.retrain.gates.evidence import Evidence
 from pipelines.retrain.gates.lines import Line, refused
@@ -28,44 +29,13 @@ def contents(
     bundle_digest: str, a: Assessment, integrity: Sequence[Line], found: Evidence, policy: Policy
 ) -> dict[str, Any]:
     """The whole report. Money in quote units, durations in seconds, times in ns; absent figures are null."""
-    case = a.case
     return {
         "format_version": FORMAT_VERSION,
         "bundle_digest": bundle_digest,
         "policy": {"name": policy.name, "digest": policy.digest, "purpose": policy.purpose},
-        "data": {
-            "provenance": case.provenance.name,
-            "needed_scope": case.needed_scope.name,
-            "rows_before": int(case.earlier.labels.size),
-            "rows_held_out": int(case.hold_out.labels.size),
-            "from_ns": int(a.model.times[0]),
-            "to_ns": int(a.model.times[-1]),
-            "instruments": a.instruments,
-            "climatology": [float(x) for x in a.climatology],
-            "held_out_frequencies": [
-                float(x) for x in np.bincount(case.hold_out.labels, minlength=3) / case.hold_out.labels.size
-            ],
-        },
-        "terms": {
-            "maker_fee_bps": case.costs.maker_fee_bps,
-            "taker_fee_bps": case.costs.taker_fee_bps,
-            "slippage_bps": case.costs.slippage_bps,
-            "horizon_s": case.horizon_ns / 1e9,
-            "block_s": a.block_ns / 1e9,
-            "confidence": policy.sampling.confidence,
-            "decision_threshold": case.threshold,
-            "balance_quote": a.model.balance_quote,
-            "trials": case.trials,
-        },
-        "verdict": {
-            "integrity": not refused(integrity),
-            "evidence": found.scope > 0,
-            "scope": found.scope.name,
-            "refusals": [
-                f"{line.name}: {line.value}, asked {line.threshold} ({line.reason})"
-                for line in refused([*integrity, *found.lines])
-            ],
-        },
+        "data": _data(a),
+        "terms": _terms(a, policy),
+        "verdict": _verdict(integrity, found),
         "integrity": [asdict(line) for line in integrity],
         "evidence": [asdict(line) for line in found.lines],
         "not_asked": [asdict(line) for line in found.not_asked],
@@ -75,8 +45,50 @@ def contents(
             name: _forecast(f) | {"net": a.member_runs[name].net, "trades": len(a.member_runs[name].trades)}
             for name, f in a.members.items()
         },
-        "latency": None if case.latency is None else asdict(case.latency),
+        "latency": None if a.case.latency is None else asdict(a.case.latency),
         "plots": _plots(a),
+    }
+
+
+def _data(a: Assessment) -> dict[str, Any]:
+    case, labels = a.case, a.case.hold_out.labels
+    return {
+        "provenance": case.provenance.name,
+        "needed_scope": case.needed_scope.name,
+        "rows_before": int(case.earlier.labels.size),
+        "rows_held_out": int(labels.size),
+        "from_ns": int(a.model.times[0]),
+        "to_ns": int(a.model.times[-1]),
+        "instruments": a.instruments,
+        "climatology": a.climatology.tolist(),
+        "held_out_frequencies": class_frequencies(labels).tolist(),
+    }
+
+
+def _terms(a: Assessment, policy: Policy) -> dict[str, Any]:
+    case = a.case
+    return {
+        "maker_fee_bps": case.costs.maker_fee_bps,
+        "taker_fee_bps": case.costs.taker_fee_bps,
+        "slippage_bps": case.costs.slippage_bps,
+        "horizon_s": case.horizon_ns / 1e9,
+        "block_s": a.block_ns / 1e9,
+        "confidence": policy.sampling.confidence,
+        "decision_threshold": case.threshold,
+        "balance_quote": a.model.balance_quote,
+        "trials": case.trials,
+    }
+
+
+def _verdict(integrity: Sequence[Line], found: Evidence) -> dict[str, Any]:
+    return {
+        "integrity": not refused(integrity),
+        "evidence": found.scope > 0,
+        "scope": found.scope.name,
+        "refusals": [
+            f"{line.name}: {line.value}, asked {line.threshold} ({line.reason})"
+            for line in refused([*integrity, *found.lines])
+        ],
     }
 
 

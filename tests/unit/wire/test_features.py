@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
 
 from libs.trading.features.vector import EmissionReason, FeatureVector
 from libs.trading.market import Channel, Provenance, Quote, SessionClock
@@ -14,8 +17,8 @@ from libs.wire.features import decode_vector, encode_vector, vector_message
 from libs.wire.malformed import MalformedMessage
 
 
-def a_vector(values: np.ndarray, **changes: object) -> FeatureVector:
-    fields = {
+def a_vector(values: NDArray[np.float32], **changes: Any) -> FeatureVector:
+    fields: dict[str, Any] = {
         "id": "ab",
         "instrument": "bybit.linear.BTCUSDT",
         "session": "s",
@@ -40,8 +43,8 @@ def a_vector(values: np.ndarray, **changes: object) -> FeatureVector:
 
 
 @given(arrays.arrays(np.float32, st.integers(0, 30), elements=st.floats(width=32)), st.booleans())
-def test_a_vector_survives_to_the_last_bit(values, bare):
-    changes = {"quote": None, "last_price": None, "channel_age": {}} if bare else {}
+def test_a_vector_survives_to_the_last_bit(values: NDArray[np.float32], bare: bool) -> None:
+    changes: dict[str, Any] = {"quote": None, "last_price": None, "channel_age": {}} if bare else {}
     vector = a_vector(values, **changes)
     back = decode_vector(encode_vector(vector))
     for field in FeatureVector.__dataclass_fields__:
@@ -65,21 +68,21 @@ def test_a_vector_survives_to_the_last_bit(values, bare):
         ("last_price", float("nan"), "last_price is nan"),
     ],
 )
-def test_what_means_nothing_is_refused(field, value, says):
+def test_what_means_nothing_is_refused(field: str, value: Any, says: str) -> None:
     message = vector_message(a_vector(np.zeros(2, np.float32)))
     setattr(message, field, value)
     with pytest.raises(MalformedMessage, match=says):
         decode_vector(message.SerializeToString())
 
 
-def test_a_quote_without_a_size_is_refused():
+def test_a_quote_without_a_size_is_refused() -> None:
     message = vector_message(a_vector(np.zeros(2, np.float32)))
     message.quote.ask_size = 0.0
     with pytest.raises(MalformedMessage, match=r"quote\.ask_size is 0\.0"):
         decode_vector(message.SerializeToString())
 
 
-def test_an_unknown_channel_is_refused():
+def test_an_unknown_channel_is_refused() -> None:
     message = vector_message(a_vector(np.zeros(2, np.float32)))
     message.channel_age_ns[99] = 1
     with pytest.raises(MalformedMessage, match="channel_age_ns key is unknown: 99"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -50,7 +51,9 @@ A_PREDICTION = Prediction(
     st.sampled_from(Scope),
     st.none() | st.just(A_PREDICTION.quote),
 )
-def test_a_prediction_survives_the_wire(ups, threshold, role, evidence, quote):
+def test_a_prediction_survives_the_wire(
+    ups: tuple[float, float], threshold: float | None, role: Role, evidence: Scope, quote: Quote | None
+) -> None:
     up, down = ups
     prediction = replace(
         A_PREDICTION,
@@ -75,7 +78,7 @@ def test_a_prediction_survives_the_wire(ups, threshold, role, evidence, quote):
         ("bundle_digest", "", "bundle_digest is empty"),
     ],
 )
-def test_what_means_nothing_is_refused(field, value, says):
+def test_what_means_nothing_is_refused(field: str, value: Any, says: str) -> None:
     message = prediction_message(A_PREDICTION)
     setattr(message, field, value)
     with pytest.raises(MalformedMessage, match=says):
@@ -91,7 +94,7 @@ def test_what_means_nothing_is_refused(field, value, says):
         ((0.5, 0.5, 0.5), "sum to 1.5"),
     ],
 )
-def test_numbers_that_are_no_probabilities_are_refused(probabilities, says):
+def test_numbers_that_are_no_probabilities_are_refused(probabilities: tuple[float, ...], says: str) -> None:
     message = prediction_message(replace(A_PREDICTION, probabilities=probabilities))
     with pytest.raises(MalformedMessage, match=says):
         decode_prediction(message.SerializeToString())

@@ -1,0 +1,134 @@
+"""The market log sends in order, says when it is full, counts only what is acknowledged, and remembers refusals."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from libs.runtime import metrics
+from libs.runtime.kafka import Headers, Position, SendFailed
+from libs.trading.market import Channel, FeedGap, Tick
+from libs.wire.market import decode_events
+from services.data_ingestion.adapters.kafka_log import MAX_BURIED_BYTES, KafkaMarketLog
+from tests.builders import market as build
+
+
+class SlowProducer:
+    """Acknowledges when told to."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes | None, bytes | None, Headers, Future[Position]]] = []
+
+    def send(
+        self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers = (), partition: int | None = None
+    ) -> Future[Position]:
+        future: Future[Position] = Future()
+        self.sent.append((topic, key, value, headers, future))
+        return future
+
+    def acknowledge(self, *numbers: int) -> None:
+        for number in numbers:
+            self.sent[number][4].set_result(Position(0, number))
+
+    def refuse(self, number: int) -> None:
+        self.sent[number][4].set_exception(SendFailed("too large"))
+
+    def flush(self, timeout_s: float) -> bool:
+        return True
+
+    def close(self, timeout_s: float = 10.0) -> None: ...
+
+
+@pytest.fixture
+def producer() -> SlowProducer:
+    return SlowProducer()
+
+
+def a_log(producer: SlowProducer, records: int = 3, size: int = 10**6, **more: Any) -> KafkaMarketLog:
+    return KafkaMarketLog(producer, records, size, **more)
+
+
+def counted(instrument: str) -> float:
+    value: float = metrics.counter("data_ingestion_events_total").labels(instrument)._value.get()
+    return value
+
+
+def test_an_opening_gives_its_offset(producer: SlowProducer) -> None:
+    opened = a_log(producer).open(build.a_head(), FeedGap(1, Channel.ALL, 0, 0, "start"))
+    assert not opened.done()
+    producer.acknowledge(0)
+    assert opened.result(0) == 0
+    topic, key, value, _, _ = producer.sent[0]
+    assert (topic, key) == ("market.events", build.INSTRUMENT.encode())
+    assert decode_events(value or b"")[1] == [FeedGap(1, Channel.ALL, 0, 0, "start")]
+
+
+def test_a_refused_opening_fails_with_the_brokers_reason(producer: SlowProducer) -> None:
+    opened = a_log(producer).open(build.a_head(), FeedGap(1, Channel.ALL, 0, 0, "start"))
+    producer.refuse(0)
+    with pytest.raises(SendFailed, match="too large"):
+        opened.result(0)
+
+
+def test_it_is_full_at_the_bound_and_has_room_once_the_oldest_is_acknowledged(producer: SlowProducer) -> None:
+    log = a_log(producer, records=3)
+    full = []
+    for _ in range(4):
+        full.append(log.is_full)
+        log.append(build.a_head(), [Tick(1)])
+    assert full == [False, False, False, True]
+    producer.acknowledge(1, 2, 3)
+    log.settle()
+    assert log.oldest is producer.sent[0][4]
+    producer.acknowledge(0)
+    log.settle()
+    log.append(build.a_head(), [Tick(2)])
+    assert log.oldest is producer.sent[4][4]
+
+
+def test_bytes_are_bounded_too(producer: SlowProducer) -> None:
+    log = a_log(producer, size=50)
+    log.append(build.a_head(), [build.a_book()])
+    assert log.is_full
+
+
+def test_only_what_is_acknowledged_is_counted_and_shown(producer: SlowProducer) -> None:
+    shown: list[tuple[str, bytes]] = []
+    log = a_log(producer, on_acknowledged=lambda instrument, value: shown.append((instrument, value)))
+    head = build.a_head(instrument="a.b.counted")
+    log.append(head, [Tick(1), Tick(2)])
+    log.append(head, [Tick(3)])
+    before = counted("a.b.counted")
+    producer.acknowledge(0)
+    log.settle()
+    assert counted("a.b.counted") - before == 2
+    assert [(instrument, decode_events(value)[1]) for instrument, value in shown] == [
+        ("a.b.counted", [Tick(1), Tick(2)])
+    ]
+
+
+def test_a_refusal_is_told_once(producer: SlowProducer) -> None:
+    log = a_log(producer)
+    log.append(build.a_head(), [Tick(1)])
+    producer.refuse(0)
+    log.settle()
+    assert log.take_refusal("other") is None
+    assert log.take_refusal(build.INSTRUMENT) == "too large"
+    assert log.take_refusal(build.INSTRUMENT) is None
+
+
+def test_a_buried_frame_keeps_its_bytes_and_has_the_reason(producer: SlowProducer) -> None:
+    a_log(producer).bury(build.INSTRUMENT, b"{" + bytes(MAX_BURIED_BYTES), "cut short")
+    topic, key, value, headers, _ = producer.sent[0]
+    assert (topic, key) == ("market.events.dead", build.INSTRUMENT.encode())
+    assert value == b"{" + bytes(MAX_BURIED_BYTES - 1)
+    assert list(headers) == [("reason", b"cut short")]
+
+
+def test_a_backfill_goes_to_its_own_topic(producer: SlowProducer) -> None:
+    sent = a_log(producer).backfill(build.a_head(), [Tick(1)])
+    producer.acknowledge(0)
+    assert sent.result(0) == 0
+    assert producer.sent[0][0] == "market.backfill"

@@ -38,7 +38,7 @@ lint: setup      ## style, types, protos and import contracts only
 	mypy
 
 check: lint      ## the quick checks: style, types, import contracts, protos, architecture and unit tests
-	pytest -q tests/architecture tests/unit
+	pytest -q -n 2 tests/architecture tests/unit
 
 test: lint       ## everything: the checks, then unit, contract, integration and end-to-end tests
 	$(PYTHON) -m tests.run

@@ -19,6 +19,14 @@ from libs.runtime.kafka import KafkaConfig
 DATA_SETTING = "TRADING_TEST_DATA"
 BROKER_SETTING = "TRADING_TEST_KAFKA"
 ROOT = Path(__file__).parents[1]
+WITH_REAL_PARTS = ("contract", "integration", "e2e")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep all tests with real parts in one process, one after the other: they share a broker and an MLflow server."""
+    for item in items:
+        if item.path.relative_to(ROOT).parts[1] in WITH_REAL_PARTS:
+            item.add_marker(pytest.mark.xdist_group("real parts"))
 
 
 def recorded_data() -> Path:

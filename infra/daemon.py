@@ -13,6 +13,7 @@ from pathlib import Path
 
 TAIL_LINES = 20
 PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here, because little is safe between fork and exec
 
 
 class DaemonFailed(Exception):
@@ -114,4 +115,4 @@ def free_port() -> int:
 
 def die_with_parent() -> None:
     """In the child: be killed by the kernel when its parent dies, however it dies."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -28,14 +28,9 @@ def abort(
     programs (with its `metadata`), `retry_s` is when trying again makes sense."""
     details: list[Message] = []
     if violations:
-        details.append(
-            error_details_pb2.BadRequest(
-                field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
-                    for field, text in violations.items()
-                ]
-            )
-        )
+        details.append(bad := error_details_pb2.BadRequest())
+        for field, text in violations.items():
+            bad.field_violations.add(field=field, description=text)
     if reason is not None:
         details.append(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=dict(metadata or {})))
     if retry_s is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,11 @@ from libs.runtime import logs
 
 @pytest.fixture(autouse=True)
 def _forget_configuration() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
 
@@ -51,3 +56,11 @@ def test_an_exception_comes_with_its_traceback() -> None:
     except ValueError:
         logs.get_logger("router").exception("failed")
     assert "ValueError: price" in json.loads(stream.getvalue())["exception"]
+
+
+def test_a_library_s_warning_is_json_too() -> None:
+    stream = io.StringIO()
+    logs.configure("order_routing", "INFO", stream)
+    logging.getLogger("kafka.net").warning("Connection %s failed", "a")
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["logger"], line["service"]) == ("Connection a failed", "kafka.net", "order_routing")

@@ -194,3 +194,18 @@ def test_the_naive_rival_is_chosen_before_the_hold_out() -> None:
     names = {against.name for against in a.naive}
     assert names == {"stay out", "buy and hold", "momentum", "reversal", "majority class"}
     assert a.case.costs == COSTS
+
+
+def test_a_stretch_too_short_for_an_interval_says_so_instead_of_passing() -> None:
+    tiny = a_world(Market(edge=0.9, seconds=90, held_out_s=25, seed=2))
+    found = judged(a_case(tiny, tiny.true_probabilities, threshold=0.2))
+    by_name = {line.name: line for line in found.lines}
+    for name in ("direction", "suspicion", "beats_naive"):
+        assert not by_name[name].passed
+        assert "short run" in by_name[name].reason
+
+
+def test_a_hold_out_in_which_nothing_moved_is_no_evidence() -> None:
+    case = honest()
+    still = replace(case.hold_out, labels=np.ones_like(case.hold_out.labels))
+    assert {"direction", "suspicion", "members"} <= refusals(replace(case, hold_out=still))

@@ -94,10 +94,12 @@ def test_calibration_points_hold_all_rows() -> None:
         assert np.all(np.diff([said for said, _, _ in points]) >= 0)
 
 
-@pytest.mark.parametrize(("edge", "threshold"), [(0.6, 0.4), (0.0, None)])
-def test_the_page_is_a_picture(tmp_path: Path, edge: float, threshold: float | None) -> None:
+@pytest.mark.parametrize(
+    ("policy", "edge", "threshold"), [("demo", 0.6, 0.4), ("demo", 0.0, None), ("production", 0.6, 0.4)]
+)
+def test_the_page_is_a_picture(tmp_path: Path, policy: str, edge: float, threshold: float | None) -> None:
     page = tmp_path / "gate" / "report.png"
-    write_page(a_report("demo", edge, threshold), page)
+    write_page(a_report(policy, edge, threshold), page)
     head = page.read_bytes()[:24]
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", head[16:24]) == (1500, 1050)

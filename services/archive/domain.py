@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MARKET_TOPICS = frozenset({"market.events"})  # whose records tell how far a session is
+
 
 @dataclass(frozen=True, slots=True)
 class Partition:

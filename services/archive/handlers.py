@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from services.archive.domain import Partition, RollPolicy
+from services.archive.domain import MARKET_TOPICS, Partition, RollPolicy
 from services.archive.ports import Archived, Files, TimesReader
 
 R = TypeVar("R", bound=Archived)
-
-MARKET_TOPICS = frozenset({"market.events"})
 
 
 @dataclass(slots=True)

@@ -36,6 +36,18 @@ class Files(Protocol[R]):
         """Remember, for the next `publish_progress`, how far a session is archived."""
 
 
+class RecordTaker(Protocol[R]):
+    """What a reader of the log gives its records to."""
+
+    def take(self, partition: Partition, record: R, now: float) -> None:
+        """Add a record that follows the partition's last one, or comes after a hole; `now` in seconds, monotonic."""
+
+    def close_due(self, now: float) -> dict[Partition, int]:
+        """Close what is due into files; returns the number of records written by partition."""
+
+    def close_everything(self) -> dict[Partition, int]: ...
+
+
 class TimesReader(Protocol):
     def __call__(self, value: bytes) -> MarketTimes | None:
         """What a market record says of time; None when it says nothing or cannot be read."""

@@ -18,6 +18,7 @@ from services.data_ingestion.adapters.feeds import VenueFeeds
 from services.data_ingestion.adapters.kafka_log import KafkaMarketLog
 from services.data_ingestion.adapters.meter import PrometheusMeter
 from services.data_ingestion.grpc_api import SERVICE, DataIngestionApi
+from services.data_ingestion.handlers.feed import Feed
 from services.data_ingestion.handlers.operate import Operations
 from services.data_ingestion.handlers.watch import Watchers
 from services.data_ingestion.settings import Settings
@@ -36,9 +37,14 @@ def main() -> int:
         watchers.show,
     )
     rest = BybitRest(settings.http_url, settings.stream_url, settings.category, time.time_ns)
+    meter = PrometheusMeter()
     clocks = Clocks(time.time_ns, time.monotonic, random.random)
     stream_url = f"{settings.stream_url.rstrip('/')}/v5/public/{settings.category}"
-    feeds = VenueFeeds(rest, stream_url, market_log, PrometheusMeter(), clocks, settings.symbols)
+
+    def make_feed(symbol: str) -> Feed:
+        return Feed(symbol, rest.named(symbol), market_log, meter)
+
+    feeds = VenueFeeds(rest, stream_url, market_log, make_feed, clocks, settings.symbols)
     api = DataIngestionApi(Operations(feeds, rest, market_log, time.time_ns), watchers)
 
     def add_servicers(server: grpc.Server) -> list[str]:

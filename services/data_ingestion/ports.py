@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
-from libs.trading.market import Bar, FeedGap, MarketEvent, RecordHead
-from services.data_ingestion.domain import Announcement, FeedStatus
+from libs.trading.market import Bar, Channel, FeedGap, MarketEvent, RecordHead
+from services.data_ingestion.domain import Announcement, FeedState, FeedStatus
 
 
 class MarketLog(Protocol):
@@ -24,6 +24,44 @@ class MarketLog(Protocol):
 
     def bury(self, instrument: str, frame: bytes, reason: str) -> None:
         """Send a frame that could not be used to `market.events.dead`, as it came."""
+
+
+class InstrumentFeed(Protocol):
+    """One instrument's side of a connection; `services.data_ingestion.handlers.feed.Feed` says what each call does."""
+
+    @property
+    def symbol(self) -> str: ...
+
+    @property
+    def instrument(self) -> str: ...
+
+    @property
+    def announcement(self) -> Announcement | None: ...
+
+    @property
+    def wants_snapshot(self) -> bool: ...
+
+    def connecting(self) -> None: ...
+
+    def open(self, announcement: Announcement, gap: FeedGap | None, wall_ns: int, reason: str = "") -> Future[int]: ...
+
+    def opened(self, epoch: int) -> None: ...
+
+    def announce(self, announcement: Announcement) -> bool: ...
+
+    def take(
+        self, channel: Channel, events: Sequence[MarketEvent], wall_ns: int, frame: bytes = b""
+    ) -> FeedGap | None: ...
+
+    def malformed(self, channel: Channel, frame: bytes, reason: str, wall_ns: int) -> FeedGap | None: ...
+
+    def quiet(self, wall_ns: int) -> None: ...
+
+    def end(self, wall_ns: int) -> None: ...
+
+    def lost(self, error: str, state: FeedState = FeedState.WAITING) -> None: ...
+
+    def status(self) -> FeedStatus: ...
 
 
 class Feeds(Protocol):

@@ -202,7 +202,15 @@ def over_socket(frames: list[bytes], kafka: KafkaConfig) -> int:
     producer = Counted(open_producer(kafka, "bench"))
     log = KafkaMarketLog(producer, 10_000, 16 * 1024 * 1024)
     rest = BybitRest(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}", "linear", time.time_ns)
-    feeds = VenueFeeds(rest, f"ws://127.0.0.1:{port}/v5/public/linear", log, PrometheusMeter(), CLOCKS, [SYMBOL])
+    meter = PrometheusMeter()
+    feeds = VenueFeeds(
+        rest,
+        f"ws://127.0.0.1:{port}/v5/public/linear",
+        log,
+        lambda symbol: Feed(symbol, rest.named(symbol), log, meter),
+        CLOCKS,
+        [SYMBOL],
+    )
     stop = threading.Event()
     loop = threading.Thread(target=feeds.run, args=(stop,))
     loop.start()

@@ -12,8 +12,8 @@ from libs.runtime.metrics import counter, gauge
 from libs.wire.archive import ArchivedRecord
 from services.archive.adapters.market_times import times_of
 from services.archive.adapters.parquet_files import ParquetFiles
-from services.archive.domain import ArchiveAhead, Partition, resume_at
-from services.archive.handlers import MARKET_TOPICS, Archivist
+from services.archive.domain import MARKET_TOPICS, ArchiveAhead, Partition, resume_at
+from services.archive.ports import RecordTaker
 
 POLL_S = 0.2
 MAX_RECORDS = 2000
@@ -33,7 +33,7 @@ class LogReader:
         self,
         consumer: Consumer,
         files: ParquetFiles,
-        archivist: Archivist[ArchivedRecord],
+        archivist: RecordTaker[ArchivedRecord],
         topics: Sequence[str],
         *,
         accept_holes: bool,

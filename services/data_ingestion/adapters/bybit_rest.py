@@ -42,23 +42,30 @@ class _Listing(msgspec.Struct):
 
 
 class _Instruments(msgspec.Struct):
-    list: list[_Listing]
+    rows: list[_Listing] = msgspec.field(name="list")
 
 
 class _Klines(msgspec.Struct):
-    list: list[tuple[int, float, float, float, float, float, float]]
+    rows: list[tuple[int, float, float, float, float, float, float]] = msgspec.field(name="list")
 
 
 class BybitRest:
     """Calls may come from any thread; `wall_ns` is our clock."""
 
-    def __init__(self, http_url: str, stream_url: str, category: str, wall_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        http_url: str,
+        stream_url: str,
+        category: str,
+        wall_ns: Callable[[], int],
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self._url = http_url.rstrip("/")
         self.host = urlsplit(http_url).netloc
         self._category = category
         self._is_venue = is_the_venue(http_url, stream_url)
         self._wall_ns = wall_ns
-        self._client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False)
+        self._client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False, transport=transport)
 
     @property
     def is_venue(self) -> bool:
@@ -93,7 +100,7 @@ class BybitRest:
             "end": str((to_ns - 1) // NS_PER_MS),
             "limit": str(MAX_KLINES),
         }
-        rows = self._ask("/v5/market/kline", wanted, _Klines).list
+        rows = self._ask("/v5/market/kline", wanted, _Klines).rows
         bars = [_bar(row) for row in reversed(rows)]
         return [bar for bar in bars if from_ns <= bar.open_time < to_ns]
 
@@ -102,7 +109,7 @@ class BybitRest:
 
     def _check_listed(self, symbol: str) -> None:
         wanted = {"category": self._category, "symbol": symbol}
-        listed = self._ask("/v5/market/instruments-info", wanted, _Instruments).list
+        listed = self._ask("/v5/market/instruments-info", wanted, _Instruments).rows
         if not any(each.symbol == symbol for each in listed):
             raise NoSource(f"unknown symbol {symbol}: {self.host} lists none of category {self._category}")
 

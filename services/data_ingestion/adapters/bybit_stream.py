@@ -24,7 +24,7 @@ from services.data_ingestion.adapters.bybit_frames import (
 )
 from services.data_ingestion.adapters.kafka_log import KafkaMarketLog
 from services.data_ingestion.domain import Announcement, NoSource, SourceState, announced
-from services.data_ingestion.handlers.feed import Feed
+from services.data_ingestion.ports import InstrumentFeed
 
 DEPTH = 50
 SUBSCRIBE_S = 10.0
@@ -70,7 +70,7 @@ class Connection:
     """`run` returns when the source ended its session, and raises Reconnect, OSError or WebSocketException else."""
 
     def __init__(
-        self, socket: ClientConnection, feed: Feed, market_log: KafkaMarketLog, clocks: Clocks, host: str
+        self, socket: ClientConnection, feed: InstrumentFeed, market_log: KafkaMarketLog, clocks: Clocks, host: str
     ) -> None:
         self._socket, self._feed, self._log, self._clocks = socket, feed, market_log, clocks
         self._host = host

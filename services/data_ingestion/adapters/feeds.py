@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from websockets.exceptions import WebSocketException
 
@@ -13,8 +13,7 @@ from services.data_ingestion.adapters.bybit_rest import BybitRest
 from services.data_ingestion.adapters.bybit_stream import Clocks, Connection, Reconnect, open_socket
 from services.data_ingestion.adapters.kafka_log import KafkaMarketLog
 from services.data_ingestion.domain import FeedState, FeedStatus, NoSource, SourceState, retry_delay_s
-from services.data_ingestion.handlers.feed import Feed
-from services.data_ingestion.ports import Meter, VenueUnavailable
+from services.data_ingestion.ports import InstrumentFeed, VenueUnavailable
 
 ENDED_LOOK_S = 1.0
 STOP_LOOK_S = 0.05
@@ -33,14 +32,20 @@ class VenueFeeds:
         rest: BybitRest,
         stream_url: str,
         market_log: KafkaMarketLog,
-        meter: Meter,
+        make_feed: Callable[[str], InstrumentFeed],
         clocks: Clocks,
         symbols: Sequence[str],
     ) -> None:
-        self._rest, self._url, self._log, self._meter, self._clocks = rest, stream_url, market_log, meter, clocks
+        self._rest, self._url, self._log, self._make_feed, self._clocks = (
+            rest,
+            stream_url,
+            market_log,
+            make_feed,
+            clocks,
+        )
         self._lock = threading.Lock()
-        self._wanted = {symbol: self._feed(symbol) for symbol in symbols}
-        self._running: dict[Feed, asyncio.Task[None]] = {}
+        self._wanted = {symbol: make_feed(symbol) for symbol in symbols}
+        self._running: dict[InstrumentFeed, asyncio.Task[None]] = {}
 
     def run(self, stop: threading.Event) -> None:
         asyncio.run(self._run(stop))
@@ -53,7 +58,7 @@ class VenueFeeds:
     def add(self, symbol: str) -> FeedStatus:
         """Begin to follow a symbol; the feed that is there already, if it is."""
         with self._lock:
-            feed = self._wanted.setdefault(symbol, self._feed(symbol))
+            feed = self._wanted.setdefault(symbol, self._make_feed(symbol))
         return feed.status()
 
     def remove(self, symbol: str) -> None:
@@ -64,9 +69,6 @@ class VenueFeeds:
     def all_opened(self) -> bool:
         """Whether every feed has written into the log, or found its session over."""
         return all(status.gaps > 0 or status.state is FeedState.ENDED for status in self.statuses())
-
-    def _feed(self, symbol: str) -> Feed:
-        return Feed(symbol, self._rest.named(symbol), self._log, self._meter)
 
     async def _run(self, stop: threading.Event) -> None:
         try:
@@ -88,7 +90,7 @@ class VenueFeeds:
         for feed in wanted - self._running.keys():
             self._running[feed] = asyncio.create_task(self._keep(feed))
 
-    async def _keep(self, feed: Feed) -> None:
+    async def _keep(self, feed: InstrumentFeed) -> None:
         failures, reason = 0, START
         while True:
             before = feed.status().events
@@ -112,13 +114,13 @@ class VenueFeeds:
             await asyncio.sleep(retry_delay_s(failures, self._clocks.chance()))
             failures += 1
 
-    async def _follow(self, feed: Feed, reason: str) -> None:
+    async def _follow(self, feed: InstrumentFeed, reason: str) -> None:
         """One connection; returns when the source's session is over."""
         announcement = await asyncio.to_thread(self._rest.announcement, feed.symbol)
         if announcement.state is SourceState.ENDED:
             feed.lost("", FeedState.ENDED)
             return
-        feed.state = FeedState.CONNECTING
+        feed.connecting()
         async with open_socket(self._url) as socket:
             connection = Connection(socket, feed, self._log, self._clocks, self._rest.host)
             await connection.run(announcement, not self._rest.is_venue, reason)

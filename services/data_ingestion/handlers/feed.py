@@ -55,6 +55,9 @@ class Feed:
     def wants_snapshot(self) -> bool:
         return self._book is None
 
+    def connecting(self) -> None:
+        self.state = FeedState.CONNECTING
+
     def open(self, announcement: Announcement, gap: FeedGap | None, wall_ns: int, reason: str = "") -> Future[int]:
         """Write the gap that opens an epoch (without one: of every channel, for `reason`); the future is the epoch."""
         if self._announcement is None or self._announcement.session != announcement.session:

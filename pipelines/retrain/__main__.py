@@ -92,7 +92,7 @@ def main(
         asked = Request.model_validate({"source": source, "settings": settings, "needed_scope": scope})
         folder = RunFolder(state / "runs" / (run or datetime.now(UTC).strftime("%Y%m%dT%H%M%S")))
         request = _request(folder, step, asked)
-        config = KafkaConfig(kafka, "kafka-python", topic_prefix) if kafka else None
+        config = KafkaConfig(kafka, "confluent", topic_prefix) if kafka else None
         places = Places(mlflow, config, keys or state / "keys")
         with StepProgress(errors, time.monotonic) as progress:
             console = Console(quiet=as_json, width=None if sys.stdout.isatty() else PLAIN_WIDTH)

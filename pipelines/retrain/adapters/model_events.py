@@ -34,9 +34,8 @@ def tell_registered(
     producer = open_producer(kafka, "retrain")
     try:
         sent = producer.send(TOPIC, key=MODEL_NAME.encode(), value=event.SerializeToString())
-        producer.flush(PATIENCE_S)
         sent.result(PATIENCE_S)
     except Exception as error:
         raise RunError(f"{TOPIC} at {kafka.bootstrap} did not take the registration: {error!r}") from error
     finally:
-        producer.close()
+        producer.close(1.0)

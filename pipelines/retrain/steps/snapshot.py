@@ -39,9 +39,12 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What the log itself cannot say. `history_delay_ns`: how long after its as-of a vector was known where the
-    session's clock did not run at rate 1, so that received times mean nothing. `half_spread_bps`: the quote around the
-    last price where there is no book; None leaves such rows without a quote."""
+    """What the log itself cannot say.
+
+    `history_delay_ns`: how long after the event that completed it a vector was known where the session's clock did not
+    run at rate 1, so that received times mean nothing. `half_spread_bps`: the quote around the last price where there
+    is no book; None leaves such rows without a quote.
+    """
 
     history_delay_ns: int
     half_spread_bps: float | None
@@ -165,7 +168,15 @@ def _columns(
 
 
 def _known_at(vector: FeatureVector, history_delay_ns: int) -> int:
-    return vector.known_at if vector.clock.rate == 1.0 else vector.as_of + history_delay_ns
+    """Where the clock ran at rate 1: as recorded.
+
+    Elsewhere the received time means nothing: if the engine did not use it, `known_at` is the crossing event's time and
+    the vector could be known only then; else all that is sure is its as-of.
+    """
+    if vector.clock.rate == 1.0:
+        return vector.known_at
+    crossing = vector.known_at if vector.received_time < vector.known_at else vector.as_of
+    return crossing + history_delay_ns
 
 
 def _quote(vector: FeatureVector, half_spread_bps: float | None) -> tuple[float, float]:

@@ -70,7 +70,6 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="only the summary on stdout, one line of JSON")] = False,
 ) -> None:
     """Train, judge and register a model. Ends with 0 also when the gate refuses: a refusal is a result."""
-    began = time.monotonic()
     errors = Console(stderr=True)
     try:
         _check_step(step)
@@ -78,31 +77,29 @@ def main(
             made = make_keys(keys or state / "keys")
             typer.echo(json.dumps({"public": [str(path) for path in made]}))
             return
-        settings = _settings(
-            policy or ("production" if data else "demo"),
-            {"bar_s": bar_seconds, "emission_ms": emission_ms, "seed": seed},
-            {"maker_fee_bps": maker_fee_bps, "taker_fee_bps": taker_fee_bps, "slippage_bps": slippage_bps},
-            horizon,
-            sigmas,
-        )
-        source = Source(
-            data=data, archive=archive, instrument=instrument, session=session, from_ns=from_, to_ns=to,
-            patience_s=patience_s,
-        )  # fmt: skip
+        source = Source(data=data, archive=archive, instrument=instrument, session=session, from_ns=from_, to_ns=to,
+                        patience_s=patience_s)  # fmt: skip
+        fees = {"maker_fee_bps": maker_fee_bps, "taker_fee_bps": taker_fee_bps, "slippage_bps": slippage_bps}
+        plain = {"bar_s": bar_seconds, "emission_ms": emission_ms, "seed": seed}
+        settings = _settings(policy or ("production" if data else "demo"), plain, fees, horizon, sigmas)
         asked = Request.model_validate({"source": source, "settings": settings, "needed_scope": scope})
         folder = RunFolder(state / "runs" / (run or datetime.now(UTC).strftime("%Y%m%dT%H%M%S")))
-        request = _request(folder, step, asked)
         config = KafkaConfig(kafka, "confluent", topic_prefix) if kafka else None
         places = Places(mlflow, config, keys or state / "keys")
-        with StepProgress(errors, time.monotonic) as progress:
-            console = Console(quiet=as_json, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-            local = LocalRun(folder, request, places, progress, console, time.time_ns)
-            for name in STEPS if step == WHOLE else (step,):
-                local.run(name)
-        typer.echo(json.dumps(local.summary() | {"seconds": round(time.monotonic() - began, 1)}))
+        _run(step, folder, _request(folder, step, asked), places, errors, as_json)
     except EXPECTED as error:
         errors.print(f"retrain: {error}", markup=False, highlight=False, style="red", soft_wrap=True)
         sys.exit(1)
+
+
+def _run(step: str, folder: RunFolder, request: Request, places: Places, errors: Console, as_json: bool) -> None:
+    began = time.monotonic()
+    console = Console(quiet=as_json, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    with StepProgress(errors, time.monotonic) as progress:
+        local = LocalRun(folder, request, places, progress, console, time.time_ns)
+        for name in STEPS if step == WHOLE else (step,):
+            local.run(name)
+    typer.echo(json.dumps(local.summary() | {"seconds": round(time.monotonic() - began, 1)}))
 
 
 def _check_step(step: str) -> None:

@@ -27,6 +27,8 @@ from pipelines.retrain.adapters.code_version import code_version
 from pipelines.retrain.adapters.forest import Recipe
 from pipelines.retrain.adapters.key_folder import make_keys, read_keys
 from pipelines.retrain.adapters.members import MEMBERS
+from pipelines.retrain.adapters.mlflow_registry import Registry
+from pipelines.retrain.adapters.model_events import tell_registered
 from pipelines.retrain.adapters.policy_files import read_policy
 from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_facts
 from pipelines.retrain.gates.case import NoChampion
@@ -209,20 +211,14 @@ def _champion(places: Places) -> NoChampion | None:
     """None where there is a champion: its live predictions are not read yet, so the line that asks refuses."""
     if places.mlflow is None:
         return None
-    from pipelines.retrain.adapters.mlflow_registry import Registry
-
     return NoChampion() if Registry(places.mlflow, MODEL_NAME).champion() is None else None
 
 
 def register_version(local: LocalRun) -> str:
     if local.places.mlflow is None:
         return "no registry was named (--mlflow): nothing is registered"
-    from pipelines.retrain.adapters.mlflow_registry import Registry
-
     facts = register(local.folder, Registry(local.places.mlflow, MODEL_NAME))
     if local.places.kafka is not None:
-        from pipelines.retrain.adapters.model_events import tell_registered
-
         judged = read_facts(local.folder.verdicts, "gate")
         tell_registered(
             local.places.kafka,

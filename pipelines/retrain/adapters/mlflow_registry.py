@@ -6,14 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # the last line of stdout is the summary
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+from typing import Any
 
 from pipelines.retrain.adapters.run_folder import RunError
 
@@ -34,14 +27,14 @@ class Registry:
 
     def __init__(self, uri: str, model: str) -> None:
         self._uri, self._model = uri, model
-        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        self._client, self._failure = _open(uri)
 
     def champion(self) -> int | None:
         """The version that is champion now; None without one."""
         try:
             return int(self._client.get_model_version_by_alias(self._model, "champion").version)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        except self._failure as error:
+            if _code(error) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise self._down(error) from error
 
@@ -80,20 +73,20 @@ class Registry:
                 await_creation_for=NO_WAIT,
             )
             return Registered(int(made.version), new=True)
-        except MlflowException as error:
+        except self._failure as error:
             raise self._down(error) from error
 
     def set_alias(self, alias: str, version: int) -> None:
         try:
             self._client.set_registered_model_alias(self._model, alias, str(version))
-        except MlflowException as error:
+        except self._failure as error:
             raise self._down(error) from error
 
     def _make_model(self) -> None:
         try:
             self._client.create_registered_model(self._model)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        except self._failure as error:
+            if _code(error) != "RESOURCE_ALREADY_EXISTS":
                 raise
 
     def _experiment(self) -> str:
@@ -104,5 +97,25 @@ class Registry:
         found = self._client.search_model_versions(f"name = '{self._model}' and tag.{DIGEST_TAG} = '{digest}'")
         return max((int(version.version) for version in found), default=None)
 
-    def _down(self, error: MlflowException) -> RunError:
+    def _down(self, error: Exception) -> RunError:
         return RunError(f"MLflow at {self._uri}: {str(error).splitlines()[0][:300]}")
+
+
+def _open(uri: str) -> tuple[Any, type[Exception]]:
+    """The client and what it raises. MLflow reads these names when it is imported, so that happens here."""
+    told = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the last line of stdout is the summary
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    }
+    for name, value in told.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri), MlflowException
+
+
+def _code(error: Exception) -> str:
+    return str(getattr(error, "error_code", ""))

@@ -168,36 +168,9 @@ def _manifest(
 ) -> bundle.Manifest:
     frozen, facts = read_facts(run.snapshot_facts, "snapshot"), read_facts(run.dataset_facts, "dataset")
     return bundle.Manifest(
-        view=bundle.View(
-            names=tuple(frozen["features"]),
-            formula_versions=tuple(frozen["formula_versions"]),
-            view_hash=frozen["view_hash"],
-            spec_hash=frozen["spec_hash"],
-            bar_interval_ns=frozen["bar_interval_ns"],
-            emission_interval_ns=frozen["emission_interval_ns"],
-        ),
-        label=bundle.Label(
-            kind=bundle.LabelKind(spec.kind.value),
-            horizon_ns=spec.horizon_ns,
-            classes=DIRECTION_CLASSES,
-            params={
-                "threshold": float(trained["threshold"]),
-                "threshold_sigmas": spec.threshold_sigmas,
-                "threshold_floor": spec.threshold_floor,
-                "latency_ns": spec.latency_ns,
-                "max_wait_ns": spec.max_wait_ns,
-            },
-        ),
-        members=tuple(
-            bundle.Member(
-                name=vote.name,
-                file=f"members/{vote.name}.{fitted.members[vote.name].ending}",
-                format=vote.name,
-                weight=vote.weight,
-                digest=vote.forest.digest,
-            )
-            for vote in votes
-        ),
+        view=_view(frozen),
+        label=_label(spec, float(trained["threshold"])),
+        members=tuple(_member(vote, fitted.members[vote.name].ending) for vote in votes),
         calibration={
             "method": calibration["method"],
             "members": {name: calibration["calibrators"][name] for name in fitted.weights},
@@ -216,4 +189,40 @@ def _manifest(
         code_version=code_version,
         seed=seed,
         evaluation=bundle.EvaluationWindow(int(trained["holdout_from_ns"]), int(trained["holdout_to_ns"])),
+    )
+
+
+def _view(frozen: Mapping[str, Any]) -> bundle.View:
+    return bundle.View(
+        names=tuple(frozen["features"]),
+        formula_versions=tuple(frozen["formula_versions"]),
+        view_hash=frozen["view_hash"],
+        spec_hash=frozen["spec_hash"],
+        bar_interval_ns=frozen["bar_interval_ns"],
+        emission_interval_ns=frozen["emission_interval_ns"],
+    )
+
+
+def _label(spec: LabelSpec, threshold: float) -> bundle.Label:
+    return bundle.Label(
+        kind=bundle.LabelKind(spec.kind.value),
+        horizon_ns=spec.horizon_ns,
+        classes=DIRECTION_CLASSES,
+        params={
+            "threshold": threshold,
+            "threshold_sigmas": spec.threshold_sigmas,
+            "threshold_floor": spec.threshold_floor,
+            "latency_ns": spec.latency_ns,
+            "max_wait_ns": spec.max_wait_ns,
+        },
+    )
+
+
+def _member(vote: Vote, ending: str) -> bundle.Member:
+    return bundle.Member(
+        name=vote.name,
+        file=f"members/{vote.name}.{ending}",
+        format=vote.name,
+        weight=vote.weight,
+        digest=vote.forest.digest,
     )

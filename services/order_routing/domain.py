@@ -153,6 +153,11 @@ def plan(question: Question) -> Plan:
     """Decide on one prediction. Pure: the same question gives the same decision, rule answers included."""
     prediction = question.prediction
     score = _score(question)
+    if prediction.clock.rate != 1.0:
+        rate = RuleResult(
+            "clock", False, f"the session's clock runs at {prediction.clock.rate:g}, not 1: this is history"
+        )
+        return _held(question, score or 0.0, None, (rate,))
     if score is None:
         detail = f"{prediction.label_kind.name} with classes {', '.join(prediction.classes)} gives no direction"
         return _refused(question, 0.0, None, ("LABEL_KIND", detail), (RuleResult("label_kind", False, detail),))

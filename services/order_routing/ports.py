@@ -57,13 +57,13 @@ class Entry:
     """Everything that one transaction writes; either all of it is durable afterwards or nothing."""
 
     events: tuple[AccountEvent, ...] = ()
-    decision: Decision | None = None
+    decisions: tuple[Decision, ...] = ()
     new_orders: tuple[Order, ...] = ()
     changed_orders: tuple[Order, ...] = ()
     fills: tuple[Fill, ...] = ()
     trading_state: TradingStateChanged | None = None
     balances: Balances | None = None
-    consumed: InputAt | None = None
+    consumed: tuple[InputAt, ...] = ()
     time: int
 
 

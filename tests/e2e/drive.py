@@ -51,6 +51,11 @@ class Driven:
         before = self.total(name)
         self.until(lambda: self.total(name) > before, seconds, what)
 
+    def go_on(self, seconds: float) -> None:
+        """Step for a while."""
+        end = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() > end, seconds + 30, "time to pass")
+
     def total(self, name: str, **labels: str) -> float:
         return self.demo.outcome.samples.total(name, **labels)
 

@@ -97,8 +97,9 @@ class SqlJournal:
         account = lease.account
         with self._transaction() as connection:
             _fence(connection, lease)
-            if entry.decision is not None:
-                connection.execute(_insert["decisions"], rows.decision_row(account, entry.decision))
+            if entry.decisions:
+                decided = [rows.decision_row(account, decision) for decision in entry.decisions]
+                connection.execute(_insert["decisions"], decided)
             if entry.new_orders:
                 connection.execute(_insert["orders"], [rows.order_row(order) for order in entry.new_orders])
             for order in entry.changed_orders:
@@ -110,8 +111,8 @@ class SqlJournal:
                 connection.execute(_insert["executions"], new)
             if entry.events:
                 connection.execute(_insert["outbox"], [_outbox_row(account, event) for event in entry.events])
-            if entry.consumed is not None:
-                _move_offset(connection, account, entry.consumed)
+            for consumed in entry.consumed:
+                _move_offset(connection, account, consumed)
             if entry.trading_state is not None:
                 _add_state(connection, account, entry)
             if entry.balances is not None:

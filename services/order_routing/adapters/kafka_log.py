@@ -28,18 +28,20 @@ class InputLog:
         return self._caught_up.is_set()
 
     def run(
-        self, stop: threading.Event, next_offsets: Mapping[tuple[str, int], int], handle: Callable[[Record], None]
+        self, stop: threading.Event, next_offsets: Mapping[tuple[str, int], int], handle: Callable[[Record, bool], None]
     ) -> None:
-        """Hand over records one by one until the event is set. What `handle` raises ends the reading."""
+        """Hand over records one by one, each with whether more were read with it, until the event is set.
+
+        What `handle` raises ends the reading."""
         consumer = self._open_reader()
         try:
             targets = self._assign(consumer, stop, next_offsets)
             while not stop.is_set():
                 records = consumer.poll(POLL_S)
-                for record in records:
+                for place, record in enumerate(records, start=1):
                     if stop.is_set():
                         return
-                    handle(record)
+                    handle(record, place < len(records))
                     if record.offset + 1 >= targets.get(record.partition, 0):
                         targets.pop(record.partition, None)
                 if not targets:

@@ -29,27 +29,27 @@ class Inputs:
         return self._predictions.is_caught_up() and self._models.is_caught_up()
 
     def hear_models(self, stop: threading.Event) -> None:
-        self._models.run(stop, {}, lambda record: self._verdicts.hear(record.value or b""))
+        self._models.run(stop, {}, lambda record, _: self._verdicts.hear(record.value or b""))
 
     def decide(
         self,
         stop: threading.Event,
         next_offsets: dict[tuple[str, int], int],
-        handle: Callable[[Prediction, InputAt], object],
+        handle: Callable[[Prediction, InputAt, bool], object],
         poison: Callable[[InputAt, str], None],
     ) -> None:
-        """Every prediction goes to `handle`, a record that is none goes to `poison` with the reason."""
+        """Every prediction goes to `handle`, with whether more were read after it; what is none goes to `poison`."""
         while not self._models.is_caught_up():
             if stop.wait(WAIT_S):
                 return
 
-        def take(record: Record) -> None:
+        def take(record: Record, more: bool) -> None:
             at = InputAt(record.topic, record.partition, record.offset)
             try:
                 prediction = decode_prediction(record.value or b"")
             except MalformedMessage as error:
                 poison(at, str(error))
                 return
-            handle(prediction, at)
+            handle(prediction, at, more)
 
         self._predictions.run(stop, next_offsets, take)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from libs.trading.decisions import AccountEvent, Fact, ReconciliationDifference, TradingStateChanged
+from libs.trading.decisions import AccountEvent, Decision, Fact, ReconciliationDifference, TradingStateChanged
 from libs.trading.market import NS_PER_SECOND, Quote
 from libs.trading.orders import (
     ZERO,
@@ -83,6 +83,8 @@ class Account:
         self.changed = threading.Condition()  # told after every commit, for those who wait for events
         self._observer = observer
         self._sent: deque[int] = deque(stored.sent_times)
+        self._waiting: dict[str, Decision] = {}  # decided without an order, not yet committed; with their offsets
+        self._read: dict[tuple[str, int], InputAt] = {}
         self._latest = dict(stored.latest_as_of)
         window = policy.explore.window if policy.explore is not None else 1
         self._scores = {key: deque(scores, window) for key, scores in stored.explore_scores.items()}
@@ -161,14 +163,20 @@ class Account:
                 balances = Balances(opening, opening, as_of // DAY, opening)
                 self._commit((), Entry(time=self.clock(), balances=balances))
 
-    def record(self, plan: Plan, consumed: InputAt) -> None:
-        """The decision, its order (which is the risk reservation), both events and the input's offset, at once."""
+    def record(self, plan: Plan, consumed: InputAt, more: bool = False) -> None:
+        """The decision, its order (which is the risk reservation), both events and the input's offset, at once.
+
+        With `more` inputs waiting behind it, a decision without an order waits for the next commit, which takes it and
+        its offset along: until then nobody was told, and a crash decides it again.
+        """
         decision, order = plan.decision, plan.order
         with self.lock:
-            facts: list[Fact] = [decision] if order is None else [decision, order]
-            orders = () if order is None else (order,)
-            time = decision.decided_time
-            self._commit(facts, Entry(time=time, decision=decision, new_orders=orders, consumed=consumed))
+            self._waiting[decision.decision_key] = decision
+            self._read[consumed.topic, consumed.partition] = consumed
+            if order is not None:
+                self._commit([order], Entry(time=decision.decided_time, new_orders=(order,)))
+            elif not more:
+                self._commit((), Entry(time=decision.decided_time))
             key = (decision.strategy, decision.session, decision.instrument)
             self._latest[key] = max(decision.as_of, self._latest.get(key, -1))
             if decision.strategy == EXPLORE and self.policy.explore is not None:
@@ -186,10 +194,16 @@ class Account:
             self._sent.append(order.recorded_time)
             self._observer.ordered(order)
 
-    def skip(self, consumed: InputAt) -> None:
-        """An input that was decided before: only its offset moves."""
+    def skip(self, consumed: InputAt, more: bool = False) -> None:
+        """An input that was decided before: only its offset moves, with the next commit when `more` is waiting."""
         with self.lock:
-            self._commit((), Entry(time=self.clock(), consumed=consumed))
+            self._read[consumed.topic, consumed.partition] = consumed
+            if not more:
+                self._commit((), Entry(time=self.clock()))
+
+    def is_decided(self, key: str) -> bool:
+        """Whether a decision of this key is in the journal, or waits for the next commit."""
+        return key in self._waiting or self.journal.decision(self.policy.account, key) is not None
 
     def apply(self, client_order_id: str, events: Iterable[OrderEvent]) -> Order | None:
         """Move one order by what the venue said. None for an order that the journal does not have.
@@ -254,11 +268,14 @@ class Account:
     # --- inside
 
     def _commit(self, facts: Iterable[Fact], entry: Entry) -> None:
+        decided = tuple(self._waiting.values())
         events = tuple(
             AccountEvent(self.sequence + number, self.policy.account, entry.time, fact)
-            for number, fact in enumerate(facts, start=1)
+            for number, fact in enumerate((*decided, *facts), start=1)
         )
-        entry = replace(entry, events=events, balances=entry.balances or self._unsaved)
+        read = tuple(self._read.values())
+        balances = entry.balances or self._unsaved
+        entry = replace(entry, events=events, decisions=decided, consumed=read, balances=balances)
         self.journal.commit(entry, self.lease)
         self._remember(entry)
         if events:
@@ -275,8 +292,10 @@ class Account:
                     self._over.popitem(last=False)
             else:
                 self.live[order.client_order_id] = order
-        if entry.consumed is not None:
-            self.offsets[entry.consumed.topic, entry.consumed.partition] = entry.consumed.offset + 1
+        for consumed in entry.consumed:
+            self.offsets[consumed.topic, consumed.partition] = consumed.offset + 1
+        self._waiting.clear()
+        self._read.clear()
         if entry.balances is not None:
             self.balances, self._unsaved = entry.balances, None
         if entry.trading_state is not None:

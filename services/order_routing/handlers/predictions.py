@@ -31,22 +31,24 @@ class Predictions:
         self._observer = observer
         self._strangers: set[str] = set()
 
-    def handle(self, prediction: Prediction, at: InputAt) -> Order | None:
+    def handle(self, prediction: Prediction, at: InputAt, more: bool = False) -> Order | None:
         """Decide once, however often the prediction comes. Returns the order after the venue's answer, if there is one.
+
+        `more` says that other predictions wait behind this one, so that decisions without an order may share a commit.
 
         A prediction of an instrument that this account does not trade only moves the offset; people are told once.
         """
         rules = self._instruments.get(prediction.instrument)
         account, policy = self._account, self._account.policy
         if rules is None:
-            account.skip(at)
+            account.skip(at, more)
             self._not_ours(prediction.instrument)
             return None
         with account.lock:
             if self._decided(prediction):
-                account.skip(at)
+                account.skip(at, more)
                 return None
-            if prediction.quote is not None:
+            if prediction.quote is not None and prediction.clock.rate == 1.0:
                 account.note_quote(prediction.instrument, prediction.session, prediction.quote, prediction.as_of)
             now = account.clock()
             account.last_input = (now, prediction.instrument, prediction.session)
@@ -62,7 +64,7 @@ class Predictions:
                 explore_cut=self._cut(prediction),
             )
             planned = plan(question)
-            account.record(planned, at)
+            account.record(planned, at, more)
         if planned.order is None:
             return None
         return self._send(prediction, planned.order)
@@ -85,8 +87,7 @@ class Predictions:
         account, strategy = self._account, strategy_of(prediction.role)
         if not account.maybe_decided(strategy, prediction.session, prediction.instrument, prediction.as_of):
             return False
-        key = decision_key(account.policy, prediction)
-        return account.journal.decision(account.policy.account, key) is not None
+        return account.is_decided(decision_key(account.policy, prediction))
 
     def _cut(self, prediction: Prediction) -> float | None:
         explore = self._account.policy.explore

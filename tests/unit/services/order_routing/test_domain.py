@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.trading.decisions import DecisionKind
-from libs.trading.market import NS_PER_SECOND, Provenance, Side
+from libs.trading.market import NS_PER_SECOND, Provenance, SessionClock, Side
 from libs.trading.orders import ZERO, Origin, TimeInForce
 from libs.trading.portfolio import Position
 from libs.trading.risk import Exposure, TradingState
@@ -171,6 +171,15 @@ def test_the_champion_leaves_an_explored_position_to_its_horizon() -> None:
     assert ask(a_prediction(up=0.1, down=0.8), holding("0.001", explored)).decision.kind is DecisionKind.HOLD
     over = replace(explored, as_of=START - 10 * NS_PER_SECOND)
     assert ask(a_prediction(up=0.3, down=0.3), holding("0.001", over)).decision.kind is DecisionKind.EXIT
+
+
+def test_what_a_session_plays_fast_or_holds_is_history_and_nothing_is_done_about_it() -> None:
+    for rate in (0.0, 20.0):
+        past = a_prediction(up=0.9, down=0.0, clock=SessionClock(START, START, rate))
+        decided = ask(past, holding("-0.019"))
+        assert (decided.decision.kind, decided.order) == (DecisionKind.HOLD, None)
+        assert [rule.rule for rule in decided.decision.rules] == ["clock"]
+    assert ask(a_prediction(up=0.9, down=0.0)).order is not None
 
 
 # --- who may trade

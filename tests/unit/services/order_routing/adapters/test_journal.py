@@ -39,7 +39,7 @@ def test_what_was_committed_is_there_for_the_next_process(tmp_path: Path) -> Non
     order = an_order()
     fill = a_fill(quantity=Decimal("0.005"))
     filled = advance(advance(order, Sent(), START), Filled(fill), START)
-    journal.commit(Entry(time=START, new_orders=(order,), consumed=InputAt("predictions", 3, 9)), lease)
+    journal.commit(Entry(time=START, new_orders=(order,), consumed=(InputAt("predictions", 3, 9),)), lease)
     events = (AccountEvent(1, "paper", START, fill), AccountEvent(2, "paper", START, filled))
     journal.commit(Entry(time=START, changed_orders=(filled,), fills=(fill,), events=events), lease)
     stored = a_journal(tmp_path).load("paper", START, 10)
@@ -57,7 +57,7 @@ def test_an_entry_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     journal.commit(Entry(time=START, new_orders=(an_order(),)), lease)
     twice = Entry(
         time=START,
-        consumed=InputAt("predictions", 0, 5),
+        consumed=(InputAt("predictions", 0, 5),),
         new_orders=(an_order(client_order_id="other"), an_order()),
     )
     with pytest.raises(JournalProblem):

@@ -208,3 +208,39 @@ def test_the_exploring_window_survives_a_restart() -> None:
     scores = router.account.scores(INSTRUMENT)
     assert len(scores) == 5
     assert world.started().account.scores(INSTRUMENT) == scores
+
+
+def test_decisions_without_orders_share_a_commit_and_keep_their_places() -> None:
+    world = RouterWorld()
+    router = world.started()
+    quiet = [a_prediction(now=world.clock.now, as_of=START + n, up=0.3, down=0.3) for n in range(3)]
+    router.predictions.handle(quiet[0], at(0), more=True)
+    router.predictions.handle(quiet[1], at(1), more=True)
+    keys = [decision_key(world.policy, prediction) for prediction in quiet]
+    assert [world.journal.decision("paper", key) for key in keys] == [None, None, None]
+    router.predictions.handle(quiet[0], at(2), more=True)
+    router.predictions.handle(quiet[2], at(3))
+    stored = world.journal.load("paper", START, 1)
+    assert stored.offsets == {("predictions", 0): 4}
+    assert all(world.journal.decision("paper", key) is not None for key in keys)
+    assert router.account.sequence == stored.sequence
+
+
+def test_an_order_takes_the_waiting_decisions_along_before_it_is_sent() -> None:
+    world = RouterWorld(crash=lambda step: step == "before send")
+    router = world.started()
+    quiet = a_prediction(now=world.clock.now, as_of=START, up=0.3, down=0.3)
+    loud = a_prediction(now=world.clock.now, as_of=START + 1)
+    router.predictions.handle(quiet, at(0), more=True)
+    with pytest.raises(Crash):
+        router.predictions.handle(loud, at(1), more=True)
+    assert world.journal.load("paper", START, 1).offsets == {("predictions", 0): 2}
+    for prediction in (quiet, loud):
+        assert world.journal.decision("paper", decision_key(world.policy, prediction)) is not None
+
+
+def test_a_crash_before_the_shared_commit_decides_again_from_the_old_place() -> None:
+    world = RouterWorld()
+    router = world.started()
+    router.predictions.handle(a_prediction(now=world.clock.now, up=0.3, down=0.3), at(0), more=True)
+    assert world.journal.load("paper", START, 1).offsets == {}

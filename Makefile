@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup protos locks demo retrain lint check test bench clean
+.PHONY: chaos help setup protos locks demo retrain lint check test bench clean
 
 PYTHON := .venv/bin/python
 export PYTHONPATH := .
@@ -27,8 +27,11 @@ demo: setup      ## the whole platform live; SECONDS=120 ends by itself, SIGNAL=
 	@$(PYTHON) -m infra.demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SIGNAL),--signal $(SIGNAL)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(RECORDING),--recording $(RECORDING)) $(if $(PORT_BASE),--port-base $(PORT_BASE)) $(if $(BROKER),--broker $(BROKER))
 
-retrain: setup   ## DATA=FOLDER: train on real bars under the policy production and print an honest report; STEP=NAME RUN=NAME for one step
-	@$(PYTHON) -m pipelines.retrain $(STEP) $(if $(DATA),--data $(DATA)) $(if $(RUN),--run $(RUN))
+retrain: setup   ## the next model of the running demo; DATA=FOLDER: of real bars, under production; STEP=NAME RUN=NAME: one step
+	@$(PYTHON) -m $(if $(DATA)$(STEP),pipelines.retrain $(STEP) $(if $(DATA),--data $(DATA)) $(if $(RUN),--run $(RUN)),infra.demo.again)
+
+chaos: setup     ## kill every process of a demo at random for MINUTES=10, then join venue, journal, topics and archive by id
+	@$(PYTHON) -m tests.e2e.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 lint: setup      ## style, types, protos and import contracts only
 	ruff check .

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from infra.demo.environment import EnvironmentProblem, check_ports, open_environment
+from infra.demo.again import Options
+from infra.demo.environment import EnvironmentProblem, check_ports
 from infra.demo.modelling import RetrainingFailed
-from infra.demo.plan import Plan
 from infra.demo.processes import ProgramFailed
 from infra.demo.run import Demo
 from infra.demo.summary import has_traded, line, summary_of
@@ -37,13 +37,17 @@ def demo(
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     recordings = [Path(part) for part in recording.split(",") if part]
     try:
-        environment = open_environment(state, port_base, recordings, seed, signal_strength)
+        options = Options(tuple(str(path.resolve()) for path in recordings), signal_strength, seed, port_base, broker)
+        environment, plan = options.open(state)
         check_ports(environment, bool(broker))
-        story = Demo(environment, Plan(environment, ROOT, broker or None, seed), ROOT, seconds, console)
+        kept = options.keep(environment)
+        story = Demo(environment, plan, ROOT, seconds, console)
         try:
             story.run()
         except KeyboardInterrupt:
             console.print("stopped on request")
+        finally:
+            kept.unlink(missing_ok=True)
     except (EnvironmentProblem, ProgramFailed, RetrainingFailed, BrokerProblem, TopicsProblem) as problem:
         print(problem, file=sys.stderr)
         raise typer.Exit(1) from None

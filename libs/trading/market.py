@@ -50,13 +50,13 @@ class RowKind(IntEnum):
     LIQUIDATED of the position bankruptcy price     base units    -           -
     TICK       0              -                     -             -           -
     GAP        channel        -                     -             -           -
-    BAR_OPEN   0              open                  volume        open (ns)   - (followed by BAR_RANGE, BAR_CLOSE)
+    BAR_OPEN   0              open                  volume        open (ns)   -, then BAR_RANGE and BAR_CLOSE
     BAR_RANGE  0              high                  low           -           -
     BAR_CLOSE  0              close                 -             -           SEED when it only warms
     END        0              -                     -             -           -
     ========== ============== ===================== ============= =========== =====================
 
-    `event_time` of a bar's rows is its close. `value` is an int64; a trade id that is not a number is hashed to 63 bits.
+    `event_time` of a bar's rows is its close. `value` is an int64; a trade id that is no number is hashed to 63 bits.
     """
 
     TRADE = 1

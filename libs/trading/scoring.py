@@ -38,7 +38,7 @@ DIRECTION_CLASSES = ("down", "flat", "up")
 class Prediction:
     """Calibrated `probabilities`, parallel to `classes`, sum 1. `decision_threshold` None means "never trade".
 
-    Times are ns since 1970 UTC: `as_of`, `received_time` and `horizon` in session time, `vector_written`, `predicted` wall.
+    Times in ns since 1970 UTC: `as_of`, `received_time`, `horizon` in session time, `vector_written`, `predicted` wall.
     """
 
     id: str
@@ -80,4 +80,5 @@ def prediction_id(vector_id: str, bundle_digest: str) -> str:
 
 def scope_of_data(provenance: Provenance) -> Scope:
     """The best evidence that data of this provenance can give (contracts: scope is never above the data's)."""
-    return {Provenance.SIMULATED: Scope.SIMULATED, Provenance.RECORDED: Scope.PAPER, Provenance.LIVE: Scope.LIVE}[provenance]
+    best = {Provenance.SIMULATED: Scope.SIMULATED, Provenance.RECORDED: Scope.PAPER, Provenance.LIVE: Scope.LIVE}
+    return best[provenance]

@@ -180,7 +180,8 @@ def test_a_bundle_without_verdicts_reads_and_believes_nothing(tmp_path: Path) ->
 
 def test_array_digests_see_type_shape_order_and_every_bit() -> None:
     one = np.array([[1.0, 2.0]], np.float32)
-    others: list[NDArray[np.generic]] = [one.astype(np.float64), one.T, one[:, ::-1], np.nextafter(one, np.float32(9)), one[:, :1]]
+    next_up = np.nextafter(one, np.float32(9))
+    others: list[NDArray[np.generic]] = [one.astype(np.float64), one.T, one[:, ::-1], next_up, one[:, :1]]
     assert array_digest(one) == array_digest(np.asfortranarray(one))
     assert array_digest(one) == array_digest(one.astype(">f4"))
     assert len({array_digest(one), *(array_digest(other) for other in others)}) == 6

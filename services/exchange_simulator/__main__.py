@@ -24,7 +24,7 @@ def played(settings: Settings, now_ns: int) -> Played:
     if settings.recordings:
         folder = settings.state_dir / "recordings"
         return recorded(settings.recordings, folder, settings.symbol, fees, settings.training_fraction, now_ns)
-    flow = Flow(settings.seed, settings.signal_strength)
+    flow = Flow(settings.seed, settings.signal_strength, settings.activity)
     return generated(flow, settings.symbol, fees, settings.training_seconds, now_ns)
 
 

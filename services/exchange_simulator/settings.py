@@ -29,6 +29,7 @@ class Settings(ServiceSettings):
 
     seed: int = 7
     signal_strength: float = Field(default=1.0, ge=0.0, le=5.0)
+    activity: float = Field(default=1.0, ge=0.1, le=100.0)  # of the generated market: 1 is about 28 frames a second
     training_seconds: int = Field(default=1200, ge=0)
 
     recordings: Annotated[tuple[Path, ...], NoDecode] = ()

@@ -15,6 +15,9 @@ Time t in seconds, x = 1e4 * ln(P / P0) in bps, z and w independent standard nor
 With s = 0 the same flow is seen and says nothing: given everything visible, the price's expected move is nil but for
 the pull of R (0.2 bps in 10 s when x is 500 bps away). With s = 1 a unit of tendency is worth s*mu*T*(1 - exp(-h/T))
 bps over h seconds, 10.5 for h = 8 s.
+
+`activity` multiplies the rates of quotes and takers and nothing else: 1 gives about 28 public frames a second, 3.7
+about 100. Events lie on whole milliseconds, one on each at most: 52 gives about 1000 frames a second.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ class Flow:
 
     seed: int
     signal_strength: float
+    activity: float = 1.0
     start_price: int = 20_000
     tick: float = 1.0
     tendency_s: float = 12.0
@@ -64,6 +68,16 @@ class Flow:
     def __post_init__(self) -> None:
         if not 0.0 <= self.signal_strength <= 5.0:
             raise ValueError(f"signal_strength must lie in 0..5: {self.signal_strength}")
+        if not 0.1 <= self.activity <= 100.0:
+            raise ValueError(f"activity must lie in 0.1..100: {self.activity}")
+
+    @property
+    def quotes_per_s(self) -> float:
+        return self.quote_rate * self.activity
+
+    @property
+    def takers_per_s(self) -> float:
+        return self.taker_rate * self.activity
 
 
 def _stream(draw: str, rng: np.random.Generator) -> Iterator[float]:
@@ -122,7 +136,7 @@ class Generator:
         else:
             self._flow_event(step)
         step.book_changed = True
-        rate = self._flow.quote_rate + self._flow.taker_rate + self._cascade_rate()
+        rate = self._flow.quotes_per_s + self._flow.takers_per_s + self._cascade_rate()
         wait_ms = max(1, round(next(self._wait) / rate * 1000))
         self._next_flow += wait_ms * MS
         return step
@@ -146,10 +160,10 @@ class Generator:
 
     def _flow_event(self, step: Step) -> None:
         flow = self._flow
-        pick = next(self._uniform) * (flow.quote_rate + flow.taker_rate + self._cascade_rate())
-        if pick < flow.quote_rate:
+        pick = next(self._uniform) * (flow.quotes_per_s + flow.takers_per_s + self._cascade_rate())
+        if pick < flow.quotes_per_s:
             self._quote(step)
-        elif pick < flow.quote_rate + flow.taker_rate:
+        elif pick < flow.quotes_per_s + flow.takers_per_s:
             lean = max(-2.0, min(2.0, self._tendency)) * flow.taker_lean
             side = Side.BUY if next(self._uniform) < (1 + lean) / 2 else Side.SELL
             self._take(step, side, flow.taker_lots * math.exp(next(self._normal)))

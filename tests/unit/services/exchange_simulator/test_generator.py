@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import numpy as np
@@ -51,6 +52,19 @@ def test_the_same_seed_plays_the_same_steps_from_any_start() -> None:
     assert [s.prints for s in shifted] == [s.prints for s in first]
 
 
+def test_the_market_of_a_seed_is_the_one_that_it_always_was() -> None:
+    played = steps(Generator(Flow(7, 1.0), 0), 60)
+    seen = [(s.time_ns, s.snapshot, [(p.price, p.lots) for p in s.prints]) for s in played]
+    assert hashlib.sha256(repr(seen).encode()).hexdigest()[:16] == "f5bf2d39712bf3cd"
+
+
+@pytest.mark.parametrize(("activity", "frames_per_s"), [(1.0, 28), (3.7, 100), (52.0, 1000)])
+def test_activity_sets_the_rate_of_frames(activity: float, frames_per_s: int) -> None:
+    played = steps(Generator(Flow(7, 1.0, activity=activity), 0), 20)
+    frames = sum(s.book_changed + bool(s.prints) + bool(s.forced) + (s.derivative is not None) for s in played)
+    assert frames / 20 == pytest.approx(frames_per_s, rel=0.1)
+
+
 def test_it_quotes_fifty_levels_a_side_and_never_crosses() -> None:
     generator = Generator(Flow(5, 1.0), 0)
     for _ in steps(generator, 120):
@@ -92,3 +106,5 @@ def test_the_same_flow_says_nothing_at_strength_zero(seed: int) -> None:
 def test_a_strength_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match="signal_strength"):
         Flow(1, -0.1)
+    with pytest.raises(ValueError, match="activity"):
+        Flow(1, 1.0, activity=0.0)

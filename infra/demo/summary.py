@@ -7,7 +7,7 @@ from typing import Any
 
 from infra.demo.run import Outcome
 from infra.demo.scrape import Samples
-from infra.demo.screen import HOPS
+from infra.demo.screen import HOPS, hop_quantile
 
 
 def summary_of(outcome: Outcome, environment: str) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def by_origin(samples: Samples, name: str) -> dict[str, int]:
 
 
 def latency(samples: Samples, hop: str) -> dict[str, float] | None:
-    p50, p99 = (samples.quantile("order_routing_hop_seconds", q, hop=hop) for q in (0.5, 0.99))
+    p50, p99 = (hop_quantile(samples, hop, q) for q in (0.5, 0.99))
     return None if p50 is None or p99 is None else {"p50": round(p50 * 1000, 3), "p99": round(p99 * 1000, 3)}
 
 

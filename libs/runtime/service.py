@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -126,6 +127,9 @@ class Readiness:
         if ready == self._ready:
             return
         self._ready = ready
+        if ready:  # what was built by now lives on: the collector need not walk through it again and again
+            gc.collect()
+            gc.freeze()
         self._gauge.set(ready)
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for service in self._services:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from libs.trading.features.vector import EmissionReason, FeatureVector
@@ -20,6 +22,21 @@ from libs.wire.fields import (
 )
 from libs.wire.malformed import MalformedMessage
 from protos.features.v1 import features_pb2
+
+SENT_HEADER = "sent-ns"  # wall ns of sending, beside the message: the message itself is a function of the log alone
+
+
+def sent_header(wall_ns: int) -> tuple[str, bytes]:
+    """The header that says when a vector was handed to Kafka, finer than a record's own milliseconds."""
+    return SENT_HEADER, b"%d" % wall_ns
+
+
+def sent_ns(headers: Iterable[tuple[str, bytes]], otherwise: int) -> int:
+    """Wall ns of sending; `otherwise` where no header says it."""
+    for name, value in headers:
+        if name == SENT_HEADER and value.isdigit():
+            return int(value)
+    return otherwise
 
 
 def vector_message(vector: FeatureVector) -> features_pb2.FeatureVector:

@@ -35,6 +35,7 @@ def main() -> int:
         settings.max_in_flight_records,
         settings.max_in_flight_bytes,
         watchers.show,
+        wall_ns=time.time_ns,
     )
     rest = BybitRest(settings.http_url, settings.stream_url, settings.category, time.time_ns)
     meter = PrometheusMeter()

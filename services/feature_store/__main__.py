@@ -48,6 +48,7 @@ def main() -> int:
         compile_kernels=lambda: compile_kernels(spec),
         partitions=settings.partition_numbers(),
         snapshot_seconds=settings.snapshot_seconds,
+        wall_ns=time.time_ns,
     )
     follower = LatestLog(open_reader, latest.put)
 

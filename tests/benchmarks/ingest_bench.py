@@ -157,7 +157,7 @@ def feed_all(feed: Feed, frames: list[bytes], settle: Callable[[], None]) -> int
 
 def to_kafka(frames: list[bytes], kafka: KafkaConfig) -> int:
     """As the adapter does it, the bound on unacknowledged records included."""
-    log = KafkaMarketLog(open_producer(kafka, "bench"), 10_000, 16 * 1024 * 1024)
+    log = KafkaMarketLog(open_producer(kafka, "bench"), 10_000, 16 * 1024 * 1024, wall_ns=time.time_ns)
     feed = Feed(SYMBOL, SYMBOL, log, CountingMeter())
     feed.opened(feed.open(announcement(), None, time.time_ns(), "bench").result(30))
 
@@ -200,7 +200,7 @@ def over_socket(frames: list[bytes], kafka: KafkaConfig) -> int:
     venue = multiprocessing.Process(target=serve_frames, args=(frames, port), daemon=True)
     venue.start()
     producer = Counted(open_producer(kafka, "bench"))
-    log = KafkaMarketLog(producer, 10_000, 16 * 1024 * 1024)
+    log = KafkaMarketLog(producer, 10_000, 16 * 1024 * 1024, wall_ns=time.time_ns)
     rest = BybitRest(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}", "linear", time.time_ns)
     meter = PrometheusMeter()
     feeds = VenueFeeds(

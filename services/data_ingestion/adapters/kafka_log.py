@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 from libs.runtime import metrics
 from libs.runtime.kafka import Position, Producer
@@ -41,15 +42,19 @@ class KafkaMarketLog:
         max_records: int,
         max_bytes: int,
         on_acknowledged: Callable[[str, bytes], None] = lambda instrument, value: None,
+        *,
+        wall_ns: Callable[[], int],
     ) -> None:
         self._producer = producer
         self._max_records, self._max_bytes = max_records, max_bytes
         self._on_acknowledged = on_acknowledged
+        self._wall_ns = wall_ns
         self._flying: deque[Flying] = deque()
         self._bytes = 0
         self._refusals: dict[str, str] = {}
         self._events = metrics.counter("data_ingestion_events_total")
         self._in_flight = metrics.gauge("data_ingestion_in_flight_records")
+        self._to_kafka = metrics.histogram("data_ingestion_frame_to_kafka_seconds")
 
     def open(self, head: RecordHead, gap: FeedGap) -> Future[int]:
         offset: Future[int] = Future()
@@ -65,7 +70,14 @@ class KafkaMarketLog:
         return offset
 
     def append(self, head: RecordHead, events: Sequence[MarketEvent]) -> None:
-        self._send(EVENTS, head, events)
+        sent = self._send(EVENTS, head, events)
+        if head.clock.rate == 1.0:  # a clock that stands does not say when a frame came
+            sent.add_done_callback(partial(self._measure, head))
+
+    def _measure(self, head: RecordHead, done: Future[Position]) -> None:
+        if done.exception() is None:
+            waited = head.clock.session_time(self._wall_ns()) - head.received_time
+            self._to_kafka.observe(waited / 1e9)
 
     def backfill(self, head: RecordHead, events: Sequence[MarketEvent]) -> Future[int]:
         """May come from any thread."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from libs.runtime.kafka import CommitRefused, Consumer, KafkaUnavailable, Producer, Record, TopicPartition
 from libs.trading.features.vector import FeatureVector
-from libs.wire.features import encode_vector
+from libs.wire.features import encode_vector, sent_header
 from libs.wire.malformed import MalformedMessage
 from libs.wire.market import decode_record
 from services.feature_store.adapters.patience import ToldToStop, until_answered
@@ -57,6 +57,7 @@ class EventLog:
         compile_kernels: Callable[[], None],
         partitions: Sequence[int] | None,
         snapshot_seconds: float,
+        wall_ns: Callable[[], int],
     ) -> None:
         self._consumer = consumer
         self._producer = producer
@@ -67,6 +68,7 @@ class EventLog:
         self._compile_kernels = compile_kernels
         self._partitions = partitions
         self._snapshot_seconds = snapshot_seconds
+        self._wall_ns = wall_ns
         self._pending: deque[Batch] = deque()
         self._positions: dict[int, int] = {}  # next offset to read, of every partition that is ours
         self._acknowledged: dict[int, int] = {}
@@ -170,7 +172,8 @@ class EventLog:
 
     def _publish(self, vector: FeatureVector, batch: Batch) -> tuple[bytes, bytes]:
         key, value = vector.instrument.encode(), encode_vector(vector)
-        batch.sends.append(self._producer.send(VECTORS, key=key, value=value))
+        headers = (sent_header(self._wall_ns()),)
+        batch.sends.append(self._producer.send(VECTORS, key=key, value=value, headers=headers))
         self._put_latest(Published(vector, value))
         return key, value
 

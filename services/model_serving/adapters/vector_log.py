@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from libs.runtime.kafka import CommitRefused, Consumer, KafkaUnavailable, Position, Record, TopicPartition
 from libs.runtime.logs import get_logger
 from libs.trading.scoring import Prediction
-from libs.wire.features import decode_vector
+from libs.wire.features import decode_vector, sent_ns
 from libs.wire.malformed import MalformedMessage
 from libs.wire.predictions import encode_prediction
 from services.model_serving.adapters.kafka_ends import KafkaEnds
@@ -109,7 +109,7 @@ class VectorLog:
         for record in records:
             try:
                 vector = decode_vector(record.value or b"")
-                arrived.append(Arrived(vector, record.offset, record.timestamp_ms * 1_000_000))
+                arrived.append(Arrived(vector, record.offset, sent_ns(record.headers, record.timestamp_ms * 1_000_000)))
             except MalformedMessage as error:
                 batch.sends.append(self._bury(record, str(error)))
             batch.next_offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1

@@ -9,10 +9,12 @@ import pytest
 
 from libs.runtime import metrics
 from libs.runtime.kafka import Headers, Position, SendFailed
-from libs.trading.market import Channel, FeedGap, Tick
+from libs.trading.market import Channel, FeedGap, SessionClock, Tick
 from libs.wire.market import decode_events
 from services.data_ingestion.adapters.kafka_log import MAX_BURIED_BYTES, KafkaMarketLog
 from tests.builders import market as build
+
+NOW = 1_000_000_000_000  # wall ns at which everything is acknowledged
 
 
 class SlowProducer:
@@ -47,7 +49,7 @@ def producer() -> SlowProducer:
 
 
 def a_log(producer: SlowProducer, records: int = 3, size: int = 10**6, **more: Any) -> KafkaMarketLog:
-    return KafkaMarketLog(producer, records, size, **more)
+    return KafkaMarketLog(producer, records, size, wall_ns=lambda: NOW, **more)
 
 
 def counted(instrument: str) -> float:
@@ -117,6 +119,34 @@ def test_a_refusal_is_told_once(producer: SlowProducer) -> None:
     assert log.take_refusal("other") is None
     assert log.take_refusal(build.INSTRUMENT) == "too large"
     assert log.take_refusal(build.INSTRUMENT) is None
+
+
+def waits() -> tuple[int, float]:
+    """How many frames were measured until the broker had them, and the sum of their seconds."""
+    [measured] = metrics.histogram("data_ingestion_frame_to_kafka_seconds").collect()
+    found = {sample.name.rsplit("_", 1)[1]: sample.value for sample in measured.samples}
+    return int(found["count"]), found["sum"]
+
+
+def test_the_way_of_a_frame_into_kafka_is_measured_in_wall_time(producer: SlowProducer) -> None:
+    log, (count, seconds) = a_log(producer), waits()
+    clock = SessionClock(wall_anchor_ns=50, session_anchor_ns=1_000_050, rate=1.0)
+    log.append(build.a_head(clock=clock, received_time=NOW + 1_000_000 - 2_000_000), [Tick(1)])
+    assert waits() == (count, seconds)
+    producer.acknowledge(0)
+    assert waits()[0] == count + 1
+    assert waits()[1] == pytest.approx(seconds + 0.002)
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_what_was_refused_or_played_fast_is_not_measured(producer: SlowProducer, refused: bool) -> None:
+    log, before = a_log(producer), waits()
+    log.append(build.a_head(clock=SessionClock(0, 0, float(refused))), [Tick(1)])
+    if refused:
+        producer.refuse(0)
+    else:
+        producer.acknowledge(0)
+    assert waits() == before
 
 
 def test_a_buried_frame_keeps_its_bytes_and_has_the_reason(producer: SlowProducer) -> None:

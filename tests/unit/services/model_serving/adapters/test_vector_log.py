@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from libs.runtime.kafka import CommitRefused, KafkaUnavailable, Position, Record, SendFailed, TopicPartition
 from libs.trading.scoring import Prediction
-from libs.wire.features import encode_vector
+from libs.wire.features import encode_vector, sent_header
 from libs.wire.predictions import decode_prediction
 from services.model_serving.adapters import vector_log
 from services.model_serving.adapters.kafka_ends import KafkaEnds
@@ -125,6 +126,15 @@ def test_each_vector_becomes_a_prediction_and_then_an_offset() -> None:
     assert world.told.acknowledged == world.shown
     assert world.log.is_caught_up()
     assert world.consumers[0].closed
+
+
+def test_the_header_says_when_a_vector_was_sent_finer_than_the_record() -> None:
+    plain = record(0)
+    stamped = replace(plain, offset=1, headers=(("other", b"1"), sent_header(5_123_456)))
+    broken = replace(plain, offset=2, headers=(("sent-ns", b"soon"),))
+    world = World([plain, stamped, broken]).run()
+    said = [decode_prediction(value) for _, value in world.producer.sent]
+    assert [prediction.vector_written for prediction in said] == [5_000_000, 5_123_456, 5_000_000]
 
 
 def test_silent_vectors_are_counted_and_passed() -> None:

@@ -16,8 +16,8 @@ from infra.demo.modelling import RetrainingFailed
 from infra.demo.processes import ProgramFailed
 from infra.demo.run import Demo
 from infra.demo.summary import has_traded, line, summary_of
-from infra.kafka.broker import BrokerProblem
 from infra.kafka.topics import TopicsProblem
+from infra.place import ServerProblem
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,16 +39,14 @@ def demo(
     try:
         options = Options(tuple(str(path.resolve()) for path in recordings), signal_strength, seed, port_base, broker)
         environment, plan = options.open(state)
-        check_ports(environment, bool(broker))
-        kept = options.keep(environment)
         story = Demo(environment, plan, ROOT, seconds, console)
         try:
-            story.run()
+            with options.kept_in(environment):
+                check_ports(environment, bool(broker))
+                story.run()
         except KeyboardInterrupt:
             console.print("stopped on request")
-        finally:
-            kept.unlink(missing_ok=True)
-    except (EnvironmentProblem, ProgramFailed, RetrainingFailed, BrokerProblem, TopicsProblem) as problem:
+    except (EnvironmentProblem, ProgramFailed, RetrainingFailed, ServerProblem, TopicsProblem) as problem:
         print(problem, file=sys.stderr)
         raise typer.Exit(1) from None
     summary = summary_of(story.outcome, environment.name)

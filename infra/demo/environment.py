@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.daemon import port_is_taken
+from infra.place import mark
 
 STATE_FORMAT = 1
 SERVICES = ("data_ingestion", "feature_store", "model_serving", "order_routing", "archive", "exchange_simulator")
@@ -65,7 +66,6 @@ def open_environment(
     else:
         name = f"generator-{seed}-{signal_strength:g}".replace(".", "_")
     folder = state / name
-    folder.mkdir(parents=True, exist_ok=True)
     check_format(folder)
     environment = Environment(
         name, folder.resolve(), port_base, tuple(path.resolve() for path in recordings), signal_strength
@@ -76,14 +76,11 @@ def open_environment(
 
 def check_format(folder: Path) -> None:
     """Write the format of a new folder; refuse one of another format."""
-    marker = folder / "FORMAT"
-    if not marker.exists():
-        if any(folder.iterdir()):
-            raise EnvironmentProblem(
-                f"{folder} is not a state folder of this platform (no FORMAT in it); move it away or `make clean`"
-            )
-        marker.write_text(f"{STATE_FORMAT}\n")
-    found = marker.read_text().strip()
+    found = mark(folder, "FORMAT", str(STATE_FORMAT))
+    if found is None:
+        raise EnvironmentProblem(
+            f"{folder} is not a state folder of this platform (no FORMAT in it); move it away or `make clean`"
+        )
     if found != str(STATE_FORMAT):
         raise EnvironmentProblem(
             f"{folder} was written in state format {found!r}, this version reads {STATE_FORMAT}; "

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.daemon import die_with_parent
-from infra.demo.processes import exit_text, log_tail, stop_process
+from infra.daemon import exit_text, log_tail, open_process, stop_process
 
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
@@ -37,17 +35,7 @@ class Retraining:
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], root: Path, log_folder: Path) -> None:
         self._out, self._log = log_folder / "retrain.out", log_folder / "retrain.log"
         log_folder.mkdir(parents=True, exist_ok=True)
-        with self._out.open("wb") as out, self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                list(argv),
-                cwd=root,
-                env=dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-            )
+        self._process = open_process(argv, env, self._log, out=self._out, root=root)
 
     def progress(self) -> str:
         """The newest line it wrote, without terminal codes."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import threading
@@ -12,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.daemon import die_with_parent
+from infra.daemon import exit_text, log_tail, open_process, signal_group, stop_process
 
 RESTART_DELAY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
-LOG_TAIL_LINES = 25
 
 
 class ProgramFailed(Exception):
@@ -75,7 +73,8 @@ class Supervisor:
         for program in programs:
             log_path = self._log_folder / f"{program.name}.log"
             self._log_folder.mkdir(parents=True, exist_ok=True)
-            self._running[program.name] = Running(program, self._spawn(program, log_path), log_path, time.monotonic())
+            process = open_process(program.argv, program.env, log_path, root=self._root)
+            self._running[program.name] = Running(program, process, log_path, time.monotonic())
         self._write_pids()
         for program in programs:
             self.wait_ready(program.name)
@@ -112,7 +111,8 @@ class Supervisor:
                 running.last_exit, running.retry_at = code, now + delay
                 self._log(f"{name} ended with {exit_text(code)}; restarting in {delay:g} s")
             elif now >= running.retry_at:
-                running.process = self._spawn(running.program, running.log_path)
+                program = running.program
+                running.process = open_process(program.argv, program.env, running.log_path, root=self._root)
                 running.started_at, running.retry_at = now, None
                 self._write_pids()
 
@@ -138,45 +138,3 @@ class Supervisor:
         self._pids.write_text(
             json.dumps({name: running.process.pid for name, running in self._running.items()}, indent=1)
         )
-
-    def _spawn(self, program: Program, log_path: Path) -> subprocess.Popen[bytes]:
-        with log_path.open("ab") as log:
-            return subprocess.Popen(
-                list(program.argv),
-                cwd=self._root,
-                env=dict(program.env),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-            )
-
-
-def stop_process(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """SIGTERM to the process's own group, SIGKILL after `seconds`."""
-    if process.poll() is None:
-        signal_group(process.pid, signal.SIGTERM)
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            signal_group(process.pid, signal.SIGKILL)
-            process.wait()
-    signal_group(process.pid, signal.SIGKILL)
-
-
-def signal_group(pid: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def log_tail(path: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log file, indented."""
-    text = path.read_text(errors="replace").splitlines()[-lines:] if path.exists() else []
-    return "\n".join(f"    {line}" for line in text)
-
-
-def exit_text(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

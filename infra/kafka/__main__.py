@@ -7,9 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from infra.kafka.broker import BrokerPlace, BrokerProblem, broker_argv, java_env, prepare
+from infra.kafka.broker import BrokerPlace, broker_argv, java_env, prepare
 from infra.kafka.jars import JarsMissing, fetch_jars
 from infra.kafka.topics import TopicsProblem, create_topics
+from infra.place import ServerProblem
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             prepare(place)
             argv = broker_argv(place)
             os.execve(argv[0], argv, java_env())
-    except (BrokerProblem, JarsMissing, TopicsProblem) as problem:
+    except (ServerProblem, JarsMissing, TopicsProblem) as problem:
         print(problem, file=sys.stderr)
         return 1
     return 0

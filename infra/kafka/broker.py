@@ -13,17 +13,14 @@ from pathlib import Path
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from infra.daemon import Daemon, port_is_taken
+from infra.daemon import Daemon
 from infra.kafka.jars import JARS, POM, fetch_jars
+from infra.place import ServerProblem, check_port, check_version
 from libs.runtime.kafka import MAX_RECORD_BYTES
 
 NODE_ID = 1
 HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=10", "-XX:TieredStopAtLevel=4")
 START_SECONDS = 60.0
-
-
-class BrokerProblem(Exception):
-    """Something that a person has to change before a broker can run here; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,70 +45,40 @@ class BrokerPlace:
         return self.folder / "server.properties"
 
 
-class Broker:
-    """A broker of this process's own: `start`, `stop`, `kill`, and again."""
+class Broker(Daemon):
+    """A broker of this process's own. Its `start` raises `ServerProblem`, `JarsMissing` or `DaemonFailed`."""
 
     def __init__(self, place: BrokerPlace) -> None:
         self.place = place
-        self._daemon = Daemon("kafka", broker_argv(place), java_env(), place.log)
+        super().__init__(
+            "kafka", broker_argv(place), java_env(), place.log, lambda: answers(place.bootstrap), START_SECONDS
+        )
 
     @property
     def bootstrap(self) -> str:
         return self.place.bootstrap
 
-    def start(self, timeout_s: float = START_SECONDS) -> None:
-        """Prepare, start, return when it answers. Raises `BrokerProblem`, `JarsMissing` or `DaemonFailed`."""
+    def start(self) -> None:
         prepare(self.place)
-        self._daemon.start(lambda: answers(self.bootstrap), timeout_s)
-
-    def is_running(self) -> bool:
-        return self._daemon.is_running()
-
-    def check(self) -> None:
-        """Raises `DaemonFailed` when the broker has ended by itself."""
-        self._daemon.check()
-
-    def stop(self) -> None:
-        self._daemon.stop()
-
-    def kill(self) -> None:
-        self._daemon.kill()
+        super().start()
 
 
 def prepare(place: BrokerPlace) -> None:
     """Fetch the jars, check ports and folder, write the configuration, format a new folder. May be called again."""
     fetch_jars(place.jars)
-    check_version(place.folder)
-    for port, use in ((place.port, "kafka"), (place.controller_port, "kafka controller")):
-        if port_is_taken(port):
-            raise BrokerProblem(f"port {port} ({use}) is in use; stop what uses it or choose another port")
+    check_version(place.folder, "kafka", broker_version())
+    check_port(place.port, "kafka")
+    check_port(place.controller_port, "kafka controller")
     place.properties.write_text(server_properties(place))
     if not (place.folder / "data" / "meta.properties").exists():
         format_folder(place)
-
-
-def check_version(folder: Path) -> None:
-    """Mark a new folder with the broker's version; refuse one that another version wrote, or a stranger's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    marker = folder / "VERSION"
-    wanted = f"kafka {broker_version()}"
-    if not marker.exists():
-        strangers = sorted(path.name for path in folder.iterdir())
-        if strangers:
-            raise BrokerProblem(f"{folder} holds {strangers[0]!r} but no VERSION: not a broker's folder; move it away")
-        marker.write_text(f"{wanted}\n")
-    found = marker.read_text().strip()
-    if found != wanted:
-        raise BrokerProblem(
-            f"{folder} was written by {found!r}, this is {wanted!r}; move it away or `make clean` to forget it"
-        )
 
 
 def broker_version() -> str:
     """The version in pom.xml, the one place that names it."""
     found = re.search(r"<artifactId>kafka_2\.13</artifactId>\s*<version>([^<]+)</version>", POM.read_text())
     if found is None:
-        raise BrokerProblem(f"{POM.name} names no kafka_2.13")
+        raise ServerProblem(f"{POM.name} names no kafka_2.13")
     return found.group(1)
 
 
@@ -124,7 +91,7 @@ def run_java(place: BrokerPlace, main: str, *arguments: str) -> str:
     argv = [java(), "-Xmx128m", "-XX:TieredStopAtLevel=1", *LOGGING, "-cp", f"{place.jars}/*", main, *arguments]
     done = subprocess.run(argv, env=java_env(), capture_output=True, text=True)
     if done.returncode != 0:
-        raise BrokerProblem(f"{main} {arguments[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise ServerProblem(f"{main} {arguments[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout
 
 
@@ -140,7 +107,7 @@ def java() -> str:
     home = os.environ.get("JAVA_HOME")
     found = f"{home}/bin/java" if home else shutil.which("java")
     if found is None or not Path(found).exists():
-        raise BrokerProblem("Java is missing: sudo apt-get install openjdk-17-jre-headless")
+        raise ServerProblem("Java is missing: sudo apt-get install openjdk-17-jre-headless")
     return found
 
 

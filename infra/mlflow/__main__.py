@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from infra.mlflow.server import MlflowPlace, MlflowProblem, prepare, server_argv, server_env
+from infra.mlflow.server import MlflowPlace, prepare, server_argv, server_env
+from infra.place import ServerProblem
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -19,7 +20,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     place = MlflowPlace(chosen.folder, chosen.port)
     try:
         prepare(place)
-    except MlflowProblem as problem:
+    except ServerProblem as problem:
         sys.exit(str(problem))
     argv = server_argv(place)
     os.execve(argv[0], argv, server_env())

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from infra.daemon import Daemon, port_is_taken
+from infra.daemon import Daemon
+from infra.place import check_port, check_version
 
 START_SECONDS = 90.0
-
-
-class MlflowProblem(Exception):
-    """Something that a person has to change before a server can run here; the message says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,52 +32,28 @@ class MlflowPlace:
         return self.folder / "mlflow.log"
 
 
-class MlflowServer:
-    """A server of this process's own: `start`, `stop`, `kill`, and again."""
+class MlflowServer(Daemon):
+    """A server of this process's own. Its `start` raises `ServerProblem` or `DaemonFailed`."""
 
     def __init__(self, place: MlflowPlace) -> None:
         self.place = place
-        self._daemon = Daemon("mlflow", server_argv(place), server_env(), place.log)
+        super().__init__(
+            "mlflow", server_argv(place), server_env(), place.log, lambda: answers(place.address), START_SECONDS
+        )
 
     @property
     def address(self) -> str:
         return self.place.address
 
-    def start(self, timeout_s: float = START_SECONDS) -> None:
-        """Prepare the folder, start, return when it is healthy. Raises `MlflowProblem` or `DaemonFailed`."""
+    def start(self) -> None:
         prepare(self.place)
-        self._daemon.start(lambda: answers(self.address), timeout_s)
-
-    def check(self) -> None:
-        """Raises `DaemonFailed` when the server has ended by itself."""
-        self._daemon.check()
-
-    def stop(self) -> None:
-        self._daemon.stop()
-
-    def kill(self) -> None:
-        self._daemon.kill()
+        super().start()
 
 
 def prepare(place: MlflowPlace) -> None:
     """Make the folder, refuse one of another major version or a port in use. May be called again."""
-    place.folder.mkdir(parents=True, exist_ok=True)
-    marker = place.folder / "VERSION"
-    wanted = f"mlflow {version('mlflow').split('.')[0]}"
-    if not marker.exists():
-        strangers = sorted(path.name for path in place.folder.iterdir())
-        if strangers:
-            raise MlflowProblem(
-                f"{place.folder} holds {strangers[0]!r} but no VERSION: not a server's folder; move it away"
-            )
-        marker.write_text(f"{wanted}\n")
-    found = marker.read_text().strip()
-    if found != wanted:
-        raise MlflowProblem(
-            f"{place.folder} was written by {found!r}, this is {wanted!r}; move it away or `make clean`"
-        )
-    if port_is_taken(place.port):
-        raise MlflowProblem(f"port {place.port} (mlflow) is in use; stop what uses it or choose another port")
+    check_version(place.folder, "mlflow", version("mlflow").split(".")[0])
+    check_port(place.port, "mlflow")
 
 
 def server_argv(place: MlflowPlace) -> list[str]:

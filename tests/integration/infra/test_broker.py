@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from infra.daemon import DaemonFailed, free_port
-from infra.kafka.broker import Broker, BrokerPlace, BrokerProblem, answers, broker_version, prepare
+from infra.kafka.broker import Broker, BrokerPlace, answers, broker_version, prepare
 from infra.kafka.jars import JarsMissing, fetch_jars
 from infra.kafka.topics import TopicsProblem, create_topics
+from infra.place import ServerProblem
 
 ROOT = Path(__file__).parents[3]
 
@@ -56,14 +57,14 @@ def test_a_broker_that_cannot_start_shows_the_end_of_its_log(broker: Broker, pla
 def test_a_folder_of_another_version_is_refused(place: BrokerPlace) -> None:
     place.folder.mkdir()
     (place.folder / "VERSION").write_text("kafka 3.9.0\n")
-    with pytest.raises(BrokerProblem, match=rf"written by 'kafka 3\.9\.0', this is 'kafka {broker_version()}'"):
+    with pytest.raises(ServerProblem, match=rf"written by 'kafka 3\.9\.0', this is 'kafka {broker_version()}'"):
         prepare(place)
 
 
 def test_a_stranger_s_folder_is_refused(place: BrokerPlace) -> None:
     place.folder.mkdir()
     (place.folder / "holiday.jpg").touch()
-    with pytest.raises(BrokerProblem, match=r"holiday\.jpg"):
+    with pytest.raises(ServerProblem, match=r"holiday\.jpg"):
         prepare(place)
 
 
@@ -73,7 +74,7 @@ def test_a_port_in_use_is_named(place: BrokerPlace, use: str) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", port))
         other.listen()
-        with pytest.raises(BrokerProblem, match=f"port {port} .* is in use"):
+        with pytest.raises(ServerProblem, match=f"port {port} .* is in use"):
             prepare(place)
 
 
@@ -92,7 +93,7 @@ def test_missing_maven_is_named_with_its_line(tmp_path: Path, monkeypatch: pytes
 def test_missing_java_is_named_with_its_line(place: BrokerPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    with pytest.raises(BrokerProblem, match="apt-get install openjdk"):
+    with pytest.raises(ServerProblem, match="apt-get install openjdk"):
         Broker(place)
 
 

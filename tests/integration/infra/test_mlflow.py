@@ -9,7 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from infra.daemon import free_port
-from infra.mlflow.server import MlflowPlace, MlflowProblem, MlflowServer, answers, prepare
+from infra.mlflow.server import MlflowPlace, MlflowServer, answers, prepare
+from infra.place import ServerProblem
 
 
 def test_a_restarted_server_goes_on_with_its_versions_and_artifacts(tmp_path: Path) -> None:
@@ -37,13 +38,13 @@ def test_a_restarted_server_goes_on_with_its_versions_and_artifacts(tmp_path: Pa
 
 def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "VERSION").write_text("mlflow 2\n")
-    with pytest.raises(MlflowProblem, match="written by 'mlflow 2', this is 'mlflow 3'"):
+    with pytest.raises(ServerProblem, match="written by 'mlflow 2', this is 'mlflow 3'"):
         prepare(MlflowPlace(tmp_path, free_port()))
 
 
 def test_a_stranger_s_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").touch()
-    with pytest.raises(MlflowProblem, match=r"holiday\.jpg"):
+    with pytest.raises(ServerProblem, match=r"holiday\.jpg"):
         prepare(MlflowPlace(tmp_path, free_port()))
 
 
@@ -52,5 +53,5 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(MlflowProblem, match=f"port {port} .mlflow. is in use"):
+        with pytest.raises(ServerProblem, match=f"port {port} .mlflow. is in use"):
             prepare(MlflowPlace(tmp_path / "server", port))

@@ -78,13 +78,15 @@ class VenuePlace:
         }
         env = os.environ | {f"EXCHANGE_SIMULATOR_{name}": str(value) for name, value in named.items()}
         argv = [sys.executable, "-m", "services.exchange_simulator"]
-        self.daemon = Daemon("simulator", argv, env, self.folder / "venue.log")
+        self.daemon = Daemon(
+            "simulator", argv, env, self.folder / "venue.log", lambda: self.session() is not None, 40.0
+        )
         self.asking = BybitVenue(self.url, KEY, time.time_ns)
         self._stop = threading.Event()
         self._listener: threading.Thread | None = None
 
     def start(self) -> None:
-        self.daemon.start(lambda: self.session() is not None, 40.0)
+        self.daemon.start()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
         wait_for(lambda: (self.session() or {}).get("state") == "TRADING", 40.0, "the venue trades")

@@ -24,8 +24,7 @@ locks: setup     ## compile the dependency groups of pyproject.toml into require
 	$(PYTHON) -m infra.locks
 
 demo: setup      ## the whole platform live; SECONDS=120 ends by itself, SIGNAL=0 has no signal, RECORDING=FILE,FILE plays a recording
-	@$(PYTHON) -m infra.demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SIGNAL),--signal $(SIGNAL)) $(if $(SEED),--seed $(SEED)) \
-		$(if $(RECORDING),--recording $(RECORDING)) $(if $(PORT_BASE),--port-base $(PORT_BASE)) $(if $(BROKER),--broker $(BROKER))
+	@exec $(PYTHON) -m infra.demo $(DEMO_OPTIONS)
 
 retrain: setup   ## the next model of the running demo; DATA=FOLDER: of real bars, under production; STEP=NAME RUN=NAME: one step
 	@$(PYTHON) -m $(if $(DATA)$(STEP),pipelines.retrain $(STEP) $(if $(DATA),--data $(DATA)) $(if $(RUN),--run $(RUN)),infra.demo.again)

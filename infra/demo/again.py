@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -35,16 +38,34 @@ class Options:
         environment = open_environment(state, self.port_base, recordings, self.seed, self.signal_strength)
         return environment, Plan(environment, ROOT, self.broker or None, self.seed)
 
-    def keep(self, environment: Environment) -> Path:
-        file = environment.folder / FILE
-        file.write_text(json.dumps(asdict(self)))
-        return file
+    @contextmanager
+    def kept_in(self, environment: Environment) -> Iterator[None]:
+        """Hold the environment and say so in its folder. Raises `EnvironmentProblem` when another demo holds it."""
+        path = environment.folder / FILE
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                other = json.load(file)["port_base"]
+                raise EnvironmentProblem(
+                    f"a demo of {environment.name} runs already, on ports from {other}; stop it, or choose another SEED"
+                ) from None
+            file.truncate(0)
+            file.write(json.dumps(asdict(self)))
+            file.flush()
+            try:
+                yield
+            finally:
+                file.truncate(0)
 
 
 def running_demo(state: Path) -> Plan:
     """The plan of the one demo that runs. Raises `EnvironmentProblem` when there is none, or more than one."""
     plans = []
     for file in state.glob(f"*/{FILE}"):
+        if not file.read_text():
+            continue
         options = json.loads(file.read_text())
         _, plan = Options(**options | {"recordings": tuple(options["recordings"])}).open(state)
         if Source(plan.simulator_address).answers():

@@ -139,24 +139,30 @@ class Plan:
             *("--maker-fee-bps", session.maker_fee_bps, "--taker-fee-bps", session.taker_fee_bps),
         ]
 
-    def things_to_try(self) -> list[str]:
+    def things_to_try(self, instrument: str) -> list[str]:
         """What a person can type or open while it runs."""
         port = self.environment.port
         halt = '{"state":"TRADING_STATE_HALTED","by":"me","reason":"trying"}'
-        calls = (
-            ("features", "feature_store", "features.v1.FeatureStoreService/DescribeFeatures", ""),
-            ("models", "model_serving", "predictions.v1.ModelServingService/DescribeModels", ""),
-            ("orders", "order_routing", "orders.v1.OrderRoutingService/ListOrders", ""),
-            ("stop trading", "order_routing", "orders.v1.OrderRoutingService/SetTradingState", f"-d '{halt}' "),
-        )
+        vector = '{"vector": .vectors[0]}'
+        calls = {
+            "services": (port("order_routing_grpc"), "list"),
+            "features": (port("feature_store_grpc"), "features.v1.FeatureStoreService/DescribeFeatures"),
+            "models": (port("model_serving_grpc"), "predictions.v1.ModelServingService/DescribeModels"),
+            "orders": (port("order_routing_grpc"), "orders.v1.OrderRoutingService/ListOrders"),
+        }
+        read = f"localhost:{port('feature_store_grpc')} features.v1.FeatureStoreService/GetFeatures"
+        predict = f"localhost:{port('model_serving_grpc')} predictions.v1.ModelServingService/Predict"
+        stop = f"localhost:{port('order_routing_grpc')} orders.v1.OrderRoutingService/SetTradingState"
+        metrics = " ".join(f":{number}" for number in self.metrics_ports.values())
         return [
-            f"{'MLflow':14} {self.mlflow_address}",
-            f"{'venue':14} {self.simulator_address}/simulator/v1/sessions",
-            *(
-                f"{what:14} grpcurl -plaintext {data}localhost:{port(f'{service}_grpc')} {rpc}"
-                for what, service, rpc, data in calls
-            ),
-            f"{'logs':14} {self.environment.folder / 'logs'}",
+            f"{'MLflow':13} {self.mlflow_address}",
+            f"{'venue':13} {self.simulator_address}/simulator/v1/sessions",
+            f"{'metrics':13} http://127.0.0.1 {metrics} /metrics",
+            *(f"{what:13} grpcurl -plaintext localhost:{at} {rpc}" for what, (at, rpc) in calls.items()),
+            f'{"predict":13} grpcurl -plaintext -d \'{{"instruments":["{instrument}"]}}\' {read} '
+            f"| jq '{vector}' | grpcurl -plaintext -d @ {predict}",
+            f"{'stop trading':13} grpcurl -plaintext -d '{halt}' {stop}",
+            f"{'logs':13} {self.environment.folder / 'logs'}",
         ]
 
     def mlflow_answers(self) -> bool:

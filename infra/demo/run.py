@@ -79,7 +79,7 @@ class Demo:
         self._show("making keys", partial(wait_for_keys, keys))
         self._show("creating topics", lambda: create_topics(self._plan.bootstrap, self._environment.topic_prefix))
         self._show("starting the services", lambda: self.supervisor.start_all(self._plan.services))
-        for line in self._plan.things_to_try():
+        for line in self._plan.things_to_try(self._source.sessions()[0].instrument):
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         self._show("starting data_ingestion", lambda: self.supervisor.start(self._plan.ingestion))
 
@@ -164,11 +164,19 @@ class Demo:
 
     def _is_over(self) -> bool:
         since = self._counted_from()
-        if since is None or self._seconds is None:
+        if since is None:
             return False
         waited = time.monotonic() - since
         ended = self.outcome.session is not None and self.outcome.session.state == "ENDED"
-        return waited >= self._seconds or (ended and waited >= SETTLE_S)
+        if waited >= SETTLE_S and (ended or self._can_never_trade()):
+            return True
+        return self._seconds is not None and waited >= self._seconds
+
+    def _can_never_trade(self) -> bool:
+        """Whether the gate left nothing that may act here: no champion, and no challenger where one is explored."""
+        served = {labels["role"] for labels in self.outcome.samples.labels_of("model_serving_model_info")}
+        acting = {"champion", "challenger"} if self._environment.is_recording else {"champion"}
+        return self.outcome.verdict is not None and not served & acting
 
     def _has_model(self) -> bool:
         return bool(self.outcome.samples.labels_of("model_serving_model_info"))

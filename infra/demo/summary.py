@@ -38,6 +38,7 @@ def by_origin(samples: Samples, name: str) -> dict[str, int]:
     return {
         "model": int(samples.total(name, origin="MODEL")),
         "exploring": int(samples.total(name, origin="EXPLORATION")),
+        "manual": int(samples.total(name, origin="MANUAL")),
         "risk": int(samples.total(name, origin="RISK")),
     }
 
@@ -48,8 +49,8 @@ def latency(samples: Samples, hop: str) -> dict[str, float] | None:
 
 
 def has_traded(summary: dict[str, Any]) -> bool:
-    """Whether orders were placed and filled."""
-    return all(sum(summary[what].values()) > 0 for what in ("orders", "fills"))
+    """Whether the platform's own decisions became orders, and orders fills; a person's or a risk rule's do not count."""
+    return all(summary[what]["model"] + summary[what]["exploring"] > 0 for what in ("orders", "fills"))
 
 
 def line(summary: dict[str, Any]) -> str:

@@ -199,7 +199,7 @@ def judge_bundle(local: LocalRun) -> str:
         None if needed is None else Scope[needed],
         _champion(local.places),
         local.spec,
-        local.request.settings.trials,
+        local.request.settings.trials + local.folder.judged_before(),
         local.clock_ns,
     )
     show(found.report, local.console)

@@ -20,6 +20,7 @@ import yaml
 from libs.runtime.kafka import KafkaConfig, Record, TopicPartition, open_consumer
 from libs.trading.decisions import Decision
 from libs.trading.orders import Fill, Order
+from libs.trading.scoring import Role
 from libs.wire.archive import ArchiveReader
 from libs.wire.features import decode_vector
 from libs.wire.market import decode_record
@@ -91,16 +92,18 @@ def audit_archive(report: Report, folder: Path, topics: dict[str, list[Record]])
 
 
 def audit_market(report: Report, records: Sequence[Record]) -> None:
-    """Within an epoch the sequence has no hole."""
+    """Every epoch is opened by a gap, and its sequence begins at 0 and has no hole."""
     following: dict[tuple[str, str, int], int] = {}
     report.compared["market records"] = len(records)
     for record in records:
         head = decode_record(record.value or b"").head
-        if head.epoch == 0:  # the opening gap of an epoch, which is named by its own offset
+        if head.epoch == 0:  # the opening gap: its offset is the epoch of what follows
+            following[head.instrument, head.session, record.offset] = 0
             continue
         key = (head.instrument, head.session, head.epoch)
-        wanted = following.get(key)
-        report.check(wanted is None or head.seq == wanted, f"market.events {key}: seq {head.seq} instead of {wanted}")
+        report.check(key in following, f"market.events {key}: an epoch that no gap opened")
+        wanted = following.get(key, head.seq)
+        report.check(head.seq == wanted, f"market.events {key}: seq {head.seq} instead of {wanted}")
         following[key] = head.seq + 1
 
 
@@ -128,8 +131,8 @@ def audit_journal(
     by_sequence: dict[int, bytes] = {}
     for record in events:
         event = decode_event(record.value or b"")
-        known = by_sequence.setdefault(event.sequence, record.value or b"")
-        report.check(known == record.value, f"orders.events: sequence {event.sequence} has two contents")
+        report.check(event.sequence not in by_sequence, f"orders.events: sequence {event.sequence} is there twice")
+        by_sequence[event.sequence] = record.value or b""
     report.check(sorted(by_sequence) == list(range(1, len(by_sequence) + 1)), "orders.events: the sequence has holes")
     facts = [decode_event(value).fact for _, value in sorted(by_sequence.items())]
     said_fills = Counter(fact.execution_id for fact in facts if isinstance(fact, Fill))
@@ -141,14 +144,17 @@ def audit_journal(
     report.same("decisions", decided, said_decisions, ("journal", "topic"))
     report.check(said_orders == kept_orders, f"orders: the topic ends with {differing(said_orders, kept_orders)}")
     read = {row[0]: row[1] for row in journal.execute("select partition, next_offset from input_offsets")}
-    keys = {decision_identity(record) for record in predictions if record.offset < read.get(record.partition, 0)}
-    report.check(len(keys) == len(decided), f"{len(keys)} things to decide were read, {len(decided)} were decided")
+    asked = {decision_identity(record) for record in predictions if record.offset < read.get(record.partition, 0)}
+    rows = journal.execute("select strategy, session, instrument, as_of from decisions").fetchall()
+    report.same("decisions asked for", Counter(asked), Counter(tuple(row) for row in rows), ("predictions", "journal"))
+    unread = [r for r in predictions if r.offset >= read.get(r.partition, 0)]
+    report.check(not unread, f"{len(unread)} predictions were not read by the router")
 
 
 def decision_identity(record: Record) -> tuple[Any, ...]:
     """What makes a decision: the model version is not part of it."""
     p = decode_prediction(record.value or b"")
-    return (p.role, p.session, p.instrument, p.as_of, p.reason, p.ordinal)
+    return ("explore" if p.role is Role.CHALLENGER else "direction", p.session, p.instrument, p.as_of)
 
 
 def audit_venue(report: Report, journal: sqlite3.Connection, venue: Venue) -> None:

@@ -81,6 +81,10 @@ class RunFolder:
     def verdicts(self) -> Path:
         return self.path / "gate" / "summary.json"
 
+    def judged_before(self) -> int:
+        """How many other runs beside this one the gate has judged: each looked at much the same data."""
+        return sum(1 for other in self.path.parent.glob("*/gate/summary.json") if other != self.verdicts)
+
     @property
     def plots(self) -> Path:
         return self.path / "gate" / "report.png"

@@ -243,8 +243,7 @@ def _absent(order: Order, event: ProvenAbsent) -> Order:
 
 
 def _cancel_requested(order: Order, event: CancelRequested) -> Order:
-    if order.terminal:
-        raise ImpossibleTransition(order, event, "it is over")
+    """Whoever asks may be a moment late: an order that is over stays as it is."""
     if order.state in {OrderState.ACKNOWLEDGED, OrderState.OPEN, OrderState.PARTIALLY_FILLED}:
         return replace(order, state=OrderState.CANCEL_PENDING, reason=event.reason)
     return order

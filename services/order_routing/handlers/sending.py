@@ -52,11 +52,16 @@ class Sender:
         return account.apply(order.client_order_id, events) or order
 
     def cancel(self, order: Order, reason: str) -> Order:
-        """Ask the venue to cancel; the end comes with its news. A cancel may be asked for again: it does no harm."""
+        """Ask the venue to cancel; the end comes with its news. A cancel may be asked for again: it does no harm.
+
+        What the caller saw may be old: an order that ended meanwhile is returned as it is and the venue is not asked.
+        """
         account = self._account
         now = account.clock()
         account.fence(now)
         order = account.apply(order.client_order_id, [CancelRequested(reason)]) or order
+        if order.terminal:
+            return order
         outcome = self._venue.cancel(order, self._instruments[order.instrument], now)
         match outcome:
             case Unclear(why):

@@ -121,6 +121,21 @@ def test_an_open_cancel_pending_order_stays_pending_on_an_open_report() -> None:
 
 
 @pytest.mark.parametrize(
+    "end",
+    [
+        (Acknowledged("v1"), Filled(a_fill())),
+        (Acknowledged("v1"), Reported("v1", VenueStatus.CANCELLED, D(0))),
+        (Refused("no"),),
+        (Doubted("?"), ProvenAbsent("nowhere")),
+    ],
+)
+def test_a_cancel_that_comes_after_the_end_changes_nothing(end: tuple[OrderEvent, ...]) -> None:
+    order = after(an_order(), Sent(), *end)
+    assert order.terminal
+    assert after(order, CancelRequested("late")) is order
+
+
+@pytest.mark.parametrize(
     ("history", "impossible"),
     [
         ((Sent(), Doubted("?"), ProvenAbsent("x")), Acknowledged("v1")),
@@ -136,7 +151,6 @@ def test_an_open_cancel_pending_order_stays_pending_on_an_open_report() -> None:
         ((Sent(), Acknowledged("v1")), Filled(a_fill(quantity=D("0.03")))),
         ((Sent(), Acknowledged("v1")), Filled(a_fill(side=Side.SELL))),
         ((Sent(), Acknowledged("v1")), Filled(a_fill(quantity=D(0)))),
-        ((Sent(), Acknowledged("v1"), Filled(a_fill())), CancelRequested("late")),
         ((Sent(), Acknowledged("v1"), Filled(a_fill())), Filled(a_fill(execution_id="x2"))),
         ((Sent(), Acknowledged("v1"), Reported("v1", VenueStatus.CANCELLED, D(0))), Filled(a_fill(quantity=D("0.01")))),
         ((Filled(a_fill(quantity=D("0.01"))),), Reported("v1", VenueStatus.REJECTED, D(0))),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from libs.trading.market import NS_PER_SECOND, Side
-from libs.trading.orders import OrderState, TimeInForce, VenueStatus
+from libs.trading.orders import Order, OrderState, TimeInForce, VenueStatus
 from libs.trading.risk import TradingState
 from services.order_routing.domain import InputAt
 from services.order_routing.handlers.router import Router
@@ -151,6 +151,42 @@ def test_a_cancel_in_doubt_is_resolved_by_asking() -> None:
     at_venue = world.venue.orders["resting"].status
     expected = {VenueStatus.OPEN: OrderState.OPEN, VenueStatus.CANCELLED: OrderState.CANCELLED}
     assert state(world, "resting") is expected[at_venue]
+
+
+def a_cancel_whose_end_was_not_heard(world: RouterWorld, router: Router) -> Order:
+    """The venue cancelled a resting order; the journal still waits for that news."""
+    price = RULES.inward(an_order().price - 1000, Side.BUY)
+    resting = an_order(
+        client_order_id="resting", price=price, time_in_force=TimeInForce.GTC, recorded_time=world.clock.now
+    )
+    router.account.record_order(resting)
+    asked = router.sender.cancel(router.sender.send(resting), "test")
+    assert asked.state is OrderState.CANCEL_PENDING
+    world.venue.take_news()
+    return asked
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_cancel_that_turns_out_to_be_done_is_no_reason_to_halt(restarted: bool) -> None:
+    world = a_world()
+    router = world.started()
+    a_cancel_whose_end_was_not_heard(world, router)
+    later(world, router, 4)
+    if restarted:
+        router = world.started()
+    router.doubts.resolve()
+    assert state(world, "resting") is OrderState.CANCELLED
+    assert router.account.state is TradingState.ACTIVE, router.account.state_reason
+
+
+def test_an_order_that_ended_meanwhile_is_not_cancelled_at_the_venue() -> None:
+    world = a_world()
+    router = world.started()
+    stale = a_cancel_whose_end_was_not_heard(world, router)
+    router.doubts.ask(stale)
+    world.venue.cancel = lambda *_: pytest.fail("the venue was asked")  # type: ignore[method-assign]
+    assert router.sender.cancel(stale, "old session").state is OrderState.CANCELLED
+    assert router.account.state is TradingState.ACTIVE
 
 
 def test_a_ban_halts_the_account() -> None:

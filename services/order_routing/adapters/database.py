@@ -17,6 +17,10 @@ class JournalRefused(SystemExit):
     """A state folder that this router must not touch; ends the process with code 1 and the message."""
 
 
+LOG_BYTES = 8 * 1024 * 1024
+IN_MEMORY = ("sqlite://", "sqlite:///:memory:")
+
+
 def open_database(url: str) -> Engine:
     """An engine whose transactions are durable when they commit. Creates the schema in an empty database.
 
@@ -25,6 +29,8 @@ def open_database(url: str) -> Engine:
     try:
         engine = _sqlite(url) if url.startswith("sqlite") else create_engine(url, pool_pre_ping=True)
         _check_schema(engine, url)
+        if url.startswith("sqlite") and url not in IN_MEMORY:
+            _lengthen_log(engine)
     except SQLAlchemyError as error:
         raise JournalProblem(f"the journal {url} cannot be opened: {error}") from error
     return engine
@@ -32,7 +38,7 @@ def open_database(url: str) -> Engine:
 
 def _sqlite(url: str) -> Engine:
     """WAL and synchronous=FULL: a commit returns after its fsync. Every transaction is BEGIN IMMEDIATE."""
-    memory = url in {"sqlite://", "sqlite:///:memory:"}
+    memory = url in IN_MEMORY
     engine = create_engine(
         url,
         poolclass=StaticPool if memory else QueuePool,
@@ -57,6 +63,25 @@ def _sqlite(url: str) -> Engine:
             connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _lengthen_log(engine: Engine) -> None:
+    """Grow the write-ahead log once, so that commits overwrite it instead of lengthening it.
+
+    A commit that lengthens a file waits for the file system's own journal too: 2 ms instead of 0.1 ms, measured on ext4.
+    The log keeps its length as long as `tidy` comes round before it is full.
+    """
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        cursor.execute("CREATE TABLE filler (filler BLOB)")
+        cursor.execute("INSERT INTO filler VALUES (zeroblob(?))", (LOG_BYTES,))
+        cursor.execute("DROP TABLE filler")
+        cursor.execute("COMMIT")
+        cursor.execute("PRAGMA wal_checkpoint(RESTART)").close()
+    finally:
+        connection.close()
 
 
 def _check_schema(engine: Engine, url: str) -> None:

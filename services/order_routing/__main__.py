@@ -71,7 +71,7 @@ def main(s: Settings, see: Callable[[Venue], Venue] = lambda venue: venue) -> in
         add_servicers=door(leadership.router, wire),
         tasks=[Task(name, run) for name, run in tasks.items()],
         is_ready=lambda: leadership.is_acting() and inputs.are_caught_up(),
-        on_stop=[leadership.give_back, kafka.producer.close, rest.close, announced.close],
+        on_stop=[kafka.producer.close, leadership.give_back, rest.close, announced.close],
         host=s.host,
     )
 

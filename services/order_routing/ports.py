@@ -268,7 +268,11 @@ class TopicUnavailable(Exception):
 
 class Publisher(Protocol):
     def publish(self, account: str, events: Sequence[tuple[int, bytes]]) -> int:
-        """Send in order and wait for every acknowledgement; the last sequence acknowledged without a hole before it."""
+        """Send in order and wait for every answer; the last sequence acknowledged without a hole before it.
+
+        Raises TopicUnavailable while some are still on their way. They may land at any time and are never sent a
+        second time: call again with the same events to go on waiting for them.
+        """
 
     def last_sequence(self, account: str) -> int | None:
         """The greatest sequence on the topic, as far back as it is worth looking; None: not found there.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, wait
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -17,7 +16,7 @@ from services.order_routing.ports import Clock, TopicUnavailable
 
 TOPIC = "orders.events"
 SOURCE = "order_routing"
-ANSWER_S = 10.0
+ANSWER_S = 2.0  # how long one call waits; the next one goes on waiting for the same sends
 TAIL = 2_000
 EMPTY_POLLS = 50
 
@@ -30,19 +29,45 @@ class OrderEventsTopic:
     def __init__(self, producer: Producer, open_reader: Callable[[], Consumer]) -> None:
         self._producer = producer
         self._open_reader = open_reader
+        self._sent: list[tuple[int, Future[Position]]] = []  # not yet answered for
 
     def publish(self, account: str, events: Sequence[tuple[int, bytes]]) -> int:
-        sends: list[tuple[int, Future[Position]]] = []
         done = 0
+        if self._sent:
+            done, whole = self._answers(account)
+            if not whole:
+                return done
+        for sequence, payload in events:
+            if sequence > done and not self._send(account, sequence, payload):
+                break
+        return self._answers(account)[0] or done
+
+    def _send(self, account: str, sequence: int, payload: bytes) -> bool:
+        """False when the client refuses it at once: what comes after must not land before it."""
         try:
-            for sequence, payload in events:
-                sends.append((sequence, self._producer.send(TOPIC, key=account.encode(), value=payload)))
-            for sequence, sent in sends:
-                sent.result(ANSWER_S)
-                done = sequence
-        except (SendFailed, KafkaUnavailable, UnknownTopic, FutureTimeout) as error:
-            log.warning("order events wait", account=account, after=done, reason=str(error) or type(error).__name__)
-        return done
+            sent = self._producer.send(TOPIC, key=account.encode(), value=payload)
+        except (SendFailed, KafkaUnavailable, UnknownTopic) as error:
+            log.warning("order events wait", account=account, before=sequence, reason=str(error))
+            return False
+        self._sent.append((sequence, sent))
+        return not (sent.done() and sent.exception() is not None)
+
+    def _answers(self, account: str) -> tuple[int, bool]:
+        """The last sequence before any hole, and whether there is none. Raises TopicUnavailable before all are there.
+
+        The producer keeps its records while the broker is away, so nothing that is unanswered may be sent again."""
+        waiting = wait([sent for _, sent in self._sent], ANSWER_S).not_done
+        if waiting:
+            raise TopicUnavailable(f"{len(waiting)} of {len(self._sent)} order events have no answer yet")
+        done = 0
+        answered, self._sent = self._sent, []
+        for sequence, sent in answered:
+            error = sent.exception()
+            if error is not None:
+                log.warning("order events wait", account=account, after=done, reason=str(error))
+                return done, False
+            done = sequence
+        return done, True
 
     def last_sequence(self, account: str) -> int | None:
         try:

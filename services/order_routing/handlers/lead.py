@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from libs.trading.instrument import InstrumentRules
@@ -12,7 +13,7 @@ from services.order_routing.domain import InputAt, Policy
 from services.order_routing.handlers.doubt import Patience
 from services.order_routing.handlers.publish import Outbox
 from services.order_routing.handlers.router import Router, World
-from services.order_routing.ports import Announcement, Lease, News, Publisher, TopicUnavailable, VenueUnavailable
+from services.order_routing.ports import Announcement, Lease, LeaseLost, News, Publisher, TopicUnavailable, VenueUnavailable
 
 SECOND = 1_000_000_000
 WAIT_S = 0.25
@@ -177,7 +178,8 @@ class Leadership:
             lease, self._lease = self._lease, None
             self._acting.clear()
         if lease is not None:
-            self._world.journal.release(lease, self._world.clock())
+            with suppress(LeaseLost):  # it ran out while this process ended, and the next holder is there already
+                self._world.journal.release(lease, self._world.clock())
 
     # --- inside
 

@@ -9,7 +9,10 @@ BATCH = 500
 
 
 class Outbox:
-    """One thread owns it. What is on the topic is asked at the start and after every failure, never assumed."""
+    """One thread owns it. What is on the topic is asked at the start and after every refusal, never assumed.
+
+    What has no answer yet is waited for, neither asked for nor sent again: it may still land.
+    """
 
     def __init__(self, account: Account, publisher: Publisher) -> None:
         self._account = account
@@ -34,6 +37,6 @@ class Outbox:
         if done > self._after:
             account.journal.mark_published(account.lease, done)
         acknowledged = max(0, done - self._after)
-        # After a failure the broker may still have taken what it did not acknowledge: look before sending again.
+        # After a refusal the broker may have taken what came behind it, or before it: look before sending again.
         self._after = done if done == events[-1][0] else None
         return acknowledged

@@ -30,6 +30,7 @@ from services.order_routing.adapters.bybit_messages import (
     venue_order_of,
 )
 from services.order_routing.adapters.bybit_signing import Credentials, signed_headers
+from services.order_routing.adapters.order_line import NoAnswer, NothingSent, OrderLine
 from services.order_routing.ports import (
     CancelOutcome,
     Clock,
@@ -47,7 +48,6 @@ T = TypeVar("T")
 PAGE = 100
 WARM_S = 2.0
 RECEIVE_WINDOW_MS = 2_000
-WRITTEN = "http11.send_request_body.complete"
 
 
 class BybitVenue:
@@ -65,7 +65,7 @@ class BybitVenue:
     ) -> None:
         limits = httpx.Limits(max_keepalive_connections=8, keepalive_expiry=60.0)
         self._http = httpx.Client(base_url=url, timeout=timeout_s, limits=limits, trust_env=False)
-        self._orders = httpx.Client(base_url=url, timeout=timeout_s, limits=limits, trust_env=False)
+        self._orders, self._actions = OrderLine(url, timeout_s), OrderLine(url, timeout_s)
         self._credentials = credentials
         self._clock = clock
         self._category = category
@@ -74,8 +74,8 @@ class BybitVenue:
         self._offset = 0
 
     def close(self) -> None:
-        self._http.close()
-        self._orders.close()
+        for line in (self._http, self._orders, self._actions):
+            line.close()
 
     # --- orders
 
@@ -97,39 +97,34 @@ class BybitVenue:
         return self._cancel("/v5/order/cancel-all", {"category": self._category, "symbol": rules.symbol}, now)
 
     def _cancel(self, path: str, body: dict[str, Any], now: int) -> CancelOutcome:
-        answer = self._post(self._http, path, body, now, lambda: None)
+        answer = self._post(self._actions, path, body, now, lambda: None)
         if not isinstance(answer, tuple):
             return answer
         code, message, _, reset_ms = answer
         return cancel_outcome(code, message, reset_ms)
 
     def _post(
-        self, client: httpx.Client, path: str, body: dict[str, Any], at: int, written: Callable[[], None]
+        self, line: OrderLine, path: str, body: dict[str, Any], at: int, written: Callable[[], None]
     ) -> tuple[int, str, dict[str, Any], int | None] | NotTaken | Unclear:
         payload = msgspec.json.encode(body)
         stamp = (at + self._offset) // MS
         headers = signed_headers(self._credentials, stamp, self._window, payload.decode())
-
-        def trace(event: str, _info: dict[str, Any]) -> None:
-            if event == WRITTEN:
-                written()
-
         try:
-            response = client.post(path, content=payload, headers=headers, extensions={"trace": trace})
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            response = line.send("POST", path, payload, headers, written)
+        except NothingSent as error:
             return NotTaken(f"no connection to the venue, nothing was sent: {error}")
-        except httpx.HTTPError as error:
-            return Unclear(f"{type(error).__name__}: {error}")
-        if response.status_code == 403:
+        except NoAnswer as error:
+            return Unclear(str(error))
+        if response.status == 403:
             return NotTaken("HTTP 403: banned", halt=True)
         try:
             answer = msgspec.json.decode(response.content)
             code, said, result = int(answer["retCode"]), str(answer["retMsg"]), answer.get("result") or {}
         except (msgspec.DecodeError, KeyError, TypeError, ValueError):
-            return Unclear(f"HTTP {response.status_code} without an answer")
-        if response.status_code >= 500:
-            return Unclear(f"HTTP {response.status_code}, {code}: {said}")
-        reset = response.headers.get("X-Bapi-Limit-Reset-Timestamp", "")
+            return Unclear(f"HTTP {response.status} without an answer")
+        if response.status >= 500:
+            return Unclear(f"HTTP {response.status}, {code}: {said}")
+        reset = response.headers.get("x-bapi-limit-reset-timestamp", "")
         return code, said, result, int(reset) if reset.isdigit() else None
 
     # --- questions
@@ -217,8 +212,8 @@ class BybitVenue:
     def keep_warm(self, stop: threading.Event) -> None:
         """Keep the orders' connection open, so that an order pays for no handshake."""
         while not stop.is_set():
-            with suppress(httpx.HTTPError):
-                self._orders.get("/v5/market/time")
+            with suppress(NothingSent, NoAnswer):
+                self._orders.send("GET", "/v5/market/time")
             stop.wait(WARM_S)
 
     # --- asking

@@ -2,7 +2,7 @@
 
 A real broker, MLflow, the exchange simulator playing a generated market at about 100 and 1000 frames a second, and
 data_ingestion, feature_store, model_serving and order_routing as processes of their own. The model is a signed bundle
-that follows the sign of the best level's imbalance, so that it changes its mind several times a second. The durable
+that sets the best level's imbalance against the book's, so that it changes its mind several times a second. The durable
 commit of the decision is part of the time. Figures are exact: each process writes down every value that it measures.
 No peer publishes this path; the limits are the project's own.
 """
@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from infra.daemon import port_is_taken
 from infra.demo.environment import PORT_OFFSETS, open_environment
@@ -38,8 +40,8 @@ SECONDS = 40.0
 WARM_S = 8.0
 EMISSION_MS = 100
 TRAINING_S = 20
-FEATURE = "imbalance_1"
-SURE = 1e-6  # any sign of the feature is a signal
+RULE = {"imbalance_1": 1.0, "imbalance_25": -2.5}  # the best level against the lean of all: a quick change of mind
+SURE = 1e-6  # any sign of the rule is a signal
 FEWEST = 30  # orders; fewer say nothing
 HOP = "order_routing_hop_seconds"
 HOPS = (
@@ -100,9 +102,10 @@ class World:
     def _register(self) -> None:
         keys, bundle = self._plan.keys, self._folder / "bundle"
         pairs = [generate(keys / f"{name}.pem", keys / f"{name}.public.pem") for name in ("training", "gate")]
-        view = a_view((FEATURE,), full_spec(NS_PER_SECOND, EMISSION_MS * 1_000_000))
+        view = a_view(tuple(RULE), full_spec(NS_PER_SECOND, EMISSION_MS * 1_000_000))
+        table = np.array([(-weight, 0.0, weight) for weight in RULE.values()])  # down, flat, up
         bundle.mkdir()
-        digest = a_bundle(bundle, view=view, decision_threshold=SURE, keys=TestKeys(*pairs))
+        digest = a_bundle(bundle, view=view, table=table, decision_threshold=SURE, keys=TestKeys(*pairs))
         set_alias(self._plan.mlflow_address, "champion", register(self._plan.mlflow_address, bundle, digest=digest))
 
     def _told(self, program: Program) -> Program:

@@ -49,7 +49,7 @@ def latency(samples: Samples, hop: str) -> dict[str, float] | None:
 
 
 def has_traded(summary: dict[str, Any]) -> bool:
-    """Whether the platform's own decisions became orders, and orders fills; a person's or a risk rule's do not count."""
+    """Whether decisions of the platform became orders, and orders fills; a person or a risk rule does not count."""
     return all(summary[what]["model"] + summary[what]["exploring"] > 0 for what in ("orders", "fills"))
 
 

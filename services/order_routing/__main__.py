@@ -39,7 +39,9 @@ def main(s: Settings, see: Callable[[Venue], Venue] = lambda venue: venue) -> in
     kafka = assembly.open_kafka(s.kafka.config(), NAME)
     explore = assembly.explore_of(s.explore.model_dump(), on=s.explores)
     policy = assembly.policy_of(risk=s.risk.model_dump(), explore=explore, **s.model_dump(include=assembly.OF_POLICY))
-    patience = Patience(receive_window=at.receive_window_ms * MS, margin=s.doubt_margin_ms * MS)
+    # A request's timeout holds for writing it and for each part of its answer, so an answer may take some of them.
+    answer, window = int(3e9 * at.timeout_s), at.receive_window_ms * MS
+    patience = Patience(answer=answer, receive_window=window, margin=s.doubt_margin_ms * MS)
     holder, dead_man = assembly.holder_name(), int(s.dead_man_seconds * 1e9)
     course = Course(policy, patience, holder, s.lease_ms * MS, s.instruments, s.reconcile_seconds, dead_man)
     sql, alerts = journal.SqlJournal(open_database(s.database)), AlertsTopic(kafka.producer, clock)
@@ -51,7 +53,6 @@ def main(s: Settings, see: Callable[[Venue], Venue] = lambda venue: venue) -> in
     def decide(stop: threading.Event) -> None:
         router = leadership.acting(stop)
         if router is not None:
-            assembly.quiet_collector()
             inputs.decide(stop, router.account.offsets, router.predictions.handle, leadership.poison)
 
     tasks = {

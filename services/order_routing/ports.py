@@ -90,7 +90,7 @@ class Journal(Protocol):
         """Take the lease when it is free or has expired; None while another holds it."""
 
     def renew(self, lease: Lease, now: int, duration: int) -> Lease:
-        """Raises LeaseLost when it is another's."""
+        """Raises LeaseLost when it is another's; one that ran out and that nobody took goes on."""
 
     def release(self, lease: Lease, now: int) -> None: ...
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -93,9 +92,3 @@ def holder_name() -> str:
 def log_note(what: str, why: str) -> None:
     """A line about what the process waits for, or begins."""
     log.info(what, because=why)
-
-
-def quiet_collector() -> None:
-    """What was built at start lives for ever: keep the collector from walking through it on the hot path."""
-    gc.collect()
-    gc.freeze()

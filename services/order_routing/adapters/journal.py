@@ -80,6 +80,12 @@ class SqlJournal:
             return lease
 
     def renew(self, lease: Lease, now: int, duration: int) -> Lease:
+        """A lease that ran out may be renewed as long as nobody took it, which the epoch says.
+
+        That is safe: every taker raises the epoch in a transaction of its own, so either it came first and this raises
+        LeaseLost, or it finds the new expiry and waits. In between nothing was sent, because the sender's fence looks
+        at the expiry; and what is sent later is signed with the time of its journal row, so that an order from before
+        the gap is refused by the venue itself once its receive window is over."""
         with self._transaction() as connection:
             _fence(connection, lease)
             connection.execute(update(leases).where(leases.c.account == lease.account).values(expires=now + duration))

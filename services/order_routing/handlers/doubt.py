@@ -18,8 +18,12 @@ DAY = 86_400 * NS_PER_SECOND
 @dataclass(frozen=True, slots=True)
 class Patience:
     """All ns. An order is proven absent by two empty looks, `look_gap` apart, both later than its request's time plus
-    `receive_window` plus `margin` in the venue's time. An order without news for `silence` is asked for."""
+    `receive_window` plus `margin` in the venue's time. An order without news for `silence` is asked for.
 
+    `answer`: the longest that sending an order can take. One that was recorded longer ago than that plus the window and
+    the margin, and has no answer, gets none any more: what sent it failed on the way."""
+
+    answer: int = 6 * NS_PER_SECOND
     receive_window: int = 2 * NS_PER_SECOND
     margin: int = NS_PER_SECOND
     look_gap: int = NS_PER_SECOND // 2
@@ -60,6 +64,9 @@ class Doubts:
         live = self._live()
         self._forget({order.client_order_id for order in live})
         for order in live:
+            if order.state in UNANSWERED and self._given_up(order, now):
+                why = "nobody waits for its answer any more"
+                order = self._account.apply(order.client_order_id, [Doubted(why)]) or order
             if order.state is OrderState.IN_DOUBT or (order.state not in UNANSWERED and self._silent(order, now)):
                 self._ask(order)
             if order.state is OrderState.CANCEL_PENDING and now - order.updated_time > self._patience.cancel_again:
@@ -72,6 +79,11 @@ class Doubts:
     def _live(self) -> list[Order]:
         with self._account.lock:
             return list(self._account.live.values())
+
+    def _given_up(self, order: Order, now: int) -> bool:
+        """Its sender lost the lease before sending, or the journal after: this process goes on, the order would not."""
+        patience = self._patience
+        return now - order.recorded_time > patience.answer + patience.receive_window + patience.margin
 
     def _silent(self, order: Order, now: int) -> bool:
         last = max(order.updated_time, self._asked.get(order.client_order_id, 0))

@@ -106,6 +106,18 @@ def test_a_renewed_lease_lasts_longer(tmp_path: Path) -> None:
     assert journal.acquire("paper", "b", START + 4 * SECOND, LEASE) is None
 
 
+def test_a_lease_that_ran_out_goes_on_only_while_nobody_took_it(tmp_path: Path) -> None:
+    journal = a_journal(tmp_path)
+    lease = held_by(journal, "a")
+    renewed = journal.renew(lease, START + 5 * SECOND, LEASE)
+    assert (renewed.epoch, renewed.expires) == (lease.epoch, START + 8 * SECOND)
+    assert journal.acquire("paper", "b", START + 6 * SECOND, LEASE) is None
+    taken = held_by(journal, "b", START + 9 * SECOND)
+    assert taken.quiet_from == renewed.expires
+    with pytest.raises(LeaseLost):
+        journal.renew(renewed, START + 10 * SECOND, LEASE)
+
+
 def test_a_lease_given_back_needs_no_waiting(tmp_path: Path) -> None:
     journal = a_journal(tmp_path)
     journal.release(held_by(journal, "a"), START)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
+from unittest.mock import Mock
 
 import pytest
 
@@ -11,7 +13,7 @@ from libs.trading.orders import Order, OrderState, TimeInForce, VenueStatus
 from libs.trading.risk import TradingState
 from services.order_routing.domain import InputAt
 from services.order_routing.handlers.router import Router
-from services.order_routing.ports import NotTaken, VenueUnavailable
+from services.order_routing.ports import JournalProblem, LeaseLost, NotTaken, VenueUnavailable
 from tests.builders.orders import INSTRUMENT, RULES, START, a_policy, a_prediction, a_quote, an_order
 from tests.fakes.paper_venue import CALM, FakeClock, Faults, PaperVenueInMemory
 from tests.fakes.router_world import RouterWorld
@@ -104,6 +106,42 @@ def test_after_a_restart_a_recorded_order_is_in_doubt_and_not_sent() -> None:
     router.doubts.recover()
     assert state(world, "lost") is OrderState.IN_DOUBT
     assert not world.venue.sent
+
+
+def test_an_order_whose_sender_lost_the_lease_gets_an_end_without_a_restart() -> None:
+    world = a_world()
+    router = world.started()
+    world.clock.advance(4 * SECOND)  # nobody renewed
+    order = an_order(client_order_id="fenced", recorded_time=world.clock.now)
+    router.account.record_order(order)
+    with pytest.raises(LeaseLost):
+        router.sender.send(order)
+    world.keep(router)
+    later(world, router, 8.9)
+    router.doubts.resolve()
+    assert state(world, "fenced") is OrderState.RECORDED
+    for _ in range(3):
+        later(world, router, 0.6)
+        router.doubts.resolve()
+    assert state(world, "fenced") is OrderState.NOT_ACCEPTED
+    assert not world.venue.sent
+    assert router.account.state is TradingState.ACTIVE
+
+
+def test_an_order_whose_answer_could_not_be_journaled_is_found_without_a_restart() -> None:
+    world = a_world()
+    router = world.started()
+    order = an_order(client_order_id="unwritten", recorded_time=world.clock.now, price=Decimal("50001.0"))
+    router.account.record_order(order)
+    commit = world.journal.commit
+    world.journal.commit = Mock(side_effect=JournalProblem("disk full"))  # type: ignore[method-assign]
+    with pytest.raises(JournalProblem):
+        router.sender.send(order)
+    world.journal.commit = commit  # type: ignore[method-assign]
+    later(world, router, 9.1)
+    router.doubts.resolve()
+    assert state(world, "unwritten") is OrderState.FILLED
+    assert world.venue.sent["unwritten"] == 1
 
 
 def test_an_order_that_the_venue_accepted_and_forgot_halts() -> None:

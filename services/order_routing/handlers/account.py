@@ -81,6 +81,7 @@ class Account:
         self.last_input: tuple[int, str, str] | None = None  # wall ns, instrument and session of the newest prediction
         self._over: OrderedDict[str, Order] = OrderedDict()
         self.changed = threading.Condition()  # told after every commit, for those who wait for events
+        self._impossible: set[str] = set()
         self._observer = observer
         self._sent: deque[int] = deque(stored.sent_times)
         self._waiting: dict[str, Decision] = {}  # decided without an order, not yet committed; with their offsets
@@ -208,12 +209,10 @@ class Account:
     def apply(self, client_order_id: str, events: Iterable[OrderEvent]) -> Order | None:
         """Move one order by what the venue said. None for an order that the journal does not have.
 
-        A transition that no correct history contains halts the account; the order stays as it was.
+        A transition that no correct history contains halts the account and is told once; the order stays as it was.
         """
         with self.lock:
-            before = self.live.get(client_order_id) or self._over.get(client_order_id)
-            if before is None:
-                before = self.journal.order(self.policy.account, client_order_id)
+            before = self._known(client_order_id)
             if before is None:
                 return None
             order, fills = before, list[Fill]()
@@ -224,7 +223,9 @@ class Account:
                         fills.append(event.fill)
                     order = after
             except ImpossibleTransition as problem:
-                self.differ("impossible_transition", str(problem), halt=True)
+                if str(problem) not in self._impossible:
+                    self._impossible.add(str(problem))
+                    self.differ("impossible_transition", str(problem), halt=True)
                 return before
             if order is not before:
                 entry = Entry(time=order.updated_time, changed_orders=(order,), fills=tuple(fills))
@@ -233,10 +234,17 @@ class Account:
             return order
 
     def adopt_fill(self, fill: Fill) -> None:
-        """A fill of an order that is not ours: the position is the venue's all the same."""
+        """A fill of an order that is not ours, or that its order cannot have: the position is the venue's all the same.
+
+        An order of ours only learns the execution's id, as the journal's rows have it, so that it asks no more.
+        """
         with self.lock:
+            order = self._known(fill.client_order_id) if fill.client_order_id else None
             self._commit([fill], Entry(time=self.clock(), fills=(fill,)))
-            self._book([fill], None, None)
+            if order is not None:
+                order = replace(order, executions=order.executions | {fill.execution_id})
+                (self._over if order.terminal else self.live)[order.client_order_id] = order
+            self._book([fill], order, None if order is None else opening_of(order))
 
     def set_state(self, state: TradingState, by: str, reason: str) -> None:
         """Latch a trading state; it survives restarts and is only left by another call."""
@@ -266,6 +274,10 @@ class Account:
             raise LeaseLost(f"the lease of {self.policy.account} ran out {(now - self.lease.expires) / 1e6:.0f} ms ago")
 
     # --- inside
+
+    def _known(self, client_order_id: str) -> Order | None:
+        known = self.live.get(client_order_id) or self._over.get(client_order_id)
+        return known or self.journal.order(self.policy.account, client_order_id)
 
     def _commit(self, facts: Iterable[Fact], entry: Entry) -> None:
         decided = tuple(self._waiting.values())

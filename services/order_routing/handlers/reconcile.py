@@ -87,9 +87,12 @@ class Reconciliation:
         with self._account.lock:
             if fill.execution_id in self._account.execution_ids:
                 return
-            if fill.client_order_id and self._account.apply(fill.client_order_id, [Filled(fill)]) is not None:
+            order = self._account.apply(fill.client_order_id, [Filled(fill)]) if fill.client_order_id else None
+            if order is not None and fill.execution_id in order.executions:
                 return
             self._account.adopt_fill(fill)
+            if order is not None:
+                return  # its order cannot have it: that was told, and halted
             policy = self._account.policy
             ours = fill.client_order_id.startswith(namespace_tag(policy.account, policy.namespace) + "-")
             kind = "unknown_fill_of_ours" if ours else "foreign_fill"

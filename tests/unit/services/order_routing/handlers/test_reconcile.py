@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from libs.trading.decisions import ReconciliationDifference
-from libs.trading.market import NS_PER_SECOND, Side
+from libs.trading.market import NS_PER_SECOND
 from libs.trading.orders import OrderState, Reported, TimeInForce, VenueStatus, namespace_tag
 from libs.trading.risk import TradingState
 from libs.wire.orders import decode_event
 from services.order_routing.domain import InputAt
 from services.order_routing.handlers.router import Router
-from services.order_routing.ports import FillNews, OrderNews
-from tests.builders.orders import INSTRUMENT, a_fill, a_policy, a_prediction, an_order
+from services.order_routing.ports import OrderNews
+from tests.builders.orders import INSTRUMENT, a_policy, a_prediction, an_order
 from tests.fakes.router_world import RouterWorld
 
 D = Decimal
@@ -125,19 +127,44 @@ def test_orders_of_an_old_session_are_cancelled() -> None:
     assert stored.state is OrderState.CANCELLED
 
 
-def test_an_impossible_history_halts_and_leaves_the_order_as_it_was() -> None:
+@pytest.mark.parametrize("over", [True, False])
+def test_a_fill_that_its_order_cannot_have_is_booked_and_told_once(over: bool) -> None:
     world = RouterWorld()
     router = world.started()
     order = router.predictions.handle(a_prediction(now=world.clock.now), InputAt("predictions", 0, 0))
     router.tend()
     assert order is not None
-    wrong = a_fill(execution_id="extra", client_order_id=order.client_order_id, venue_order_id="v1", side=Side.BUY)
-    router.reconciliation.news(FillNews(wrong))
+    name = order.client_order_id
+    if not over:
+        resting(world, f"{TAG}-resting")
+        router.account.record_order(world.venue.orders[f"{TAG}-resting"].order)
+        name = f"{TAG}-resting"
+        router.tend()
+    at = world.venue.orders[name]
+    held = world.venue.held()
+    world.venue._fill(at, at.order.quantity + D("0.005"), D("50000.5"))
+    at.status = VenueStatus.FILLED
+    for _ in range(3):
+        router.tend()
+        world.clock.advance(2 * NS_PER_SECOND)
+        world.keep(router)
+        for news in world.venue.take_news():
+            router.reconciliation.news(news)
     assert state_of(router) is TradingState.HALTED
-    assert differences(world) == ["impossible_transition"]
-    stored = world.journal.order("paper", order.client_order_id)
+    assert router.account.holding(INSTRUMENT).position.quantity == world.venue.held() > held
+    stored = world.journal.order("paper", name)
     assert stored is not None
-    assert stored.state is OrderState.FILLED
+    assert stored.terminal is over
+    assert len([kind for kind in differences(world) if kind == "impossible_transition"]) <= 2  # the fill, its report
+    assert set(differences(world)) == {"impossible_transition"}
+    before = len(differences(world))
+    for _ in range(3):
+        router.tend()
+    router.reconciliation.check_invariants()
+    assert len(differences(world)) == before
+    again = world.started()
+    again.reconciliation.check_invariants()
+    assert again.account.holding(INSTRUMENT) == router.account.holding(INSTRUMENT)
 
 
 def test_news_of_nobodys_order_is_left_to_reconciliation() -> None:

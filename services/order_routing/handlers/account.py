@@ -78,6 +78,7 @@ class Account:
         self._unsaved: Balances | None = None
         self.marks: dict[str, Mark] = {}
         self.paused_until: int | None = None
+        self.began = clock()  # wall ns since when this router may act and waits for predictions
         self.last_input: tuple[int, str, str] | None = None  # wall ns, instrument and session of the newest prediction
         self._over: OrderedDict[str, Order] = OrderedDict()
         self.changed = threading.Condition()  # told after every commit, for those who wait for events

@@ -191,21 +191,27 @@ class Operations:
     def halt_without_input(self, dead_man: int, sessions: Mapping[str, str]) -> None:
         """The dead man's switch: halt when something is held or open and no prediction came for `dead_man` ns (0: off).
 
-        Not when the venue says that the session of the last prediction is over: then nobody is expected to predict.
+        Before the first prediction the time counts from the router's start. Not when the venue says that the session of
+        the last prediction, or before it of all that is held and open, is over: then nobody is expected to predict.
         """
         account = self._account
         with account.lock:
-            last, idle = (
-                account.last_input,
-                not account.live and not any(held.position.quantity for held in account.held.values()),
-            )
-        if last is None or idle or not dead_man or account.state is TradingState.HALTED:
+            last, exposed = account.last_input, self._exposed()
+        if not exposed or not dead_man or account.state is TradingState.HALTED:
             return
-        heard, instrument, session = last
-        over = bool(sessions) and sessions.get(instrument) != session
-        silent = account.clock() - heard
+        if last is not None:
+            exposed = {(last[1], last[2])}
+        over = bool(sessions) and all(session and sessions.get(name) != session for name, session in exposed)
+        silent = account.clock() - (account.began if last is None else last[0])
         if not over and silent > dead_man:
             account.set_state(TradingState.HALTED, "dead man's switch", f"no prediction for {silent / 1e9:.0f} s")
+
+    def _exposed(self) -> set[tuple[str, str]]:
+        """(instrument, session) of everything held or open; an empty session where it is not known."""
+        held = [one for one in self._account.held.values() if one.position.quantity]
+        return {(order.instrument, order.session) for order in self._account.live.values()} | {
+            (one.position.instrument, "" if one.opening is None else one.opening.session) for one in held
+        }
 
     def flatten_if_due(self) -> None:
         """While halted: cancel what is still open and, where the policy says so, sell off what is held.

@@ -64,6 +64,7 @@ class Router:
             account.open_balances(world.venue.balance(), world.clock())
         self.reconciliation.cycle()
         self.doubts.resolve()
+        account.began = world.clock()
 
     def tend(self) -> None:
         """One round of what goes on for ever: doubts, reconciliation, and flattening while it is due."""

@@ -174,6 +174,29 @@ def test_the_dead_mans_switch() -> None:
     assert state_of(router) is TradingState.HALTED
 
 
+@pytest.mark.parametrize(
+    ("sessions", "expected"),
+    [
+        ({}, TradingState.HALTED),
+        ({INSTRUMENT: "s1"}, TradingState.HALTED),
+        ({INSTRUMENT: "another session"}, TradingState.ACTIVE),
+    ],
+)
+def test_the_dead_mans_switch_counts_from_the_start_when_nothing_comes(
+    sessions: dict[str, str], expected: TradingState
+) -> None:
+    world = RouterWorld()
+    enter(world, world.started())
+    router = world.started()
+    dead_man = 60 * NS_PER_SECOND
+    router.operations.halt_without_input(dead_man, sessions)
+    assert state_of(router) is TradingState.ACTIVE
+    world.clock.advance(61 * NS_PER_SECOND)
+    world.keep(router)
+    router.operations.halt_without_input(dead_man, sessions)
+    assert state_of(router) is expected
+
+
 def test_the_risk_state_says_what_each_rule_would_say() -> None:
     world = RouterWorld()
     router = world.started()

@@ -126,7 +126,6 @@ class Leadership:
                 router.operations.halt_without_input(self._course.dead_man, sessions)
                 if rounds % OFFSET_EVERY == 0:
                     self._world.venue.time_offset()
-                    self._world.journal.tidy()
                 if rounds % FULL_CHECK_EVERY == 0:
                     router.reconciliation.check_invariants()
                 away = ""
@@ -134,6 +133,8 @@ class Leadership:
                 if not away:
                     self._note("the venue is away", str(problem))
                 away = str(problem)
+            if rounds % OFFSET_EVERY == 0:  # decisions are written whether the venue is there or not
+                self._world.journal.tidy()
 
     def publish(self, stop: threading.Event) -> None:
         router = self.acting(stop)

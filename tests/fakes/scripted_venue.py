@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -164,14 +164,3 @@ class ScriptedVenue:
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def wait_until(what: Callable[[], T | None], seconds: float = 20.0, why: str = "") -> T:
-    """The first answer that is neither None nor False."""
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        answer = what()
-        if answer is not None and answer is not False:
-            return answer
-        time.sleep(0.02)
-    raise AssertionError(f"did not happen within {seconds} s: {why or what}")

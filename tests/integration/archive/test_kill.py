@@ -18,8 +18,8 @@ from libs.trading.market import SessionEnd, Tick
 from libs.wire.archive import ArchivedRecord, ArchiveReader, ArchiveWriter, archived_until
 from libs.wire.market import encode_events
 from tests.builders import market as build
-from tests.fakes.scripted_venue import wait_until
-from tests.integration.data_ingestion.place import ServiceProcess, Topic
+from tests.builders.processes import ServiceProcess, wait_for
+from tests.integration.data_ingestion.topic import Topic
 
 MARKET, PREDICTIONS = "market.events", "predictions"
 S = 1_000_000_000
@@ -79,7 +79,7 @@ def test_killed_again_and_again_it_has_every_record_once(
     try:
         for _ in range(4):
             service.start()
-            wait_until(lambda: service.process and list(folder.rglob("*.parquet")), why="it archives")
+            wait_for(lambda: service.process and list(folder.rglob("*.parquet")), why="it archives")
             time.sleep(chance.uniform(0.3, 1.0))
             service.kill()
     finally:
@@ -90,7 +90,7 @@ def test_killed_again_and_again_it_has_every_record_once(
     for topic in (MARKET, PREDICTIONS):
         expected = logged(kafka_prefix, topic)
         assert len(expected) > 500
-        wait_until(partial(holds, folder, topic, len(expected)), why=f"{topic} is archived")
+        wait_for(partial(holds, folder, topic, len(expected)), why=f"{topic} is archived")
         assert archived(folder, topic) == expected
     assert list(folder.rglob("*.tmp")) == []
 
@@ -141,7 +141,7 @@ def test_it_waits_for_topics_and_says_so(kafka: KafkaConfig, folder: Path, tmp_p
     service = ServiceProcess("archive", config, tmp_path / "log", {"FOLDER": str(folder)})
     service.start()
     try:
-        wait_until(lambda: "waiting for the broker and its topics" in service.said(), 30.0)
+        wait_for(lambda: "waiting for the broker and its topics" in service.said(), 30.0)
         create_topics(config.bootstrap, config.topic_prefix)
         service.wait_ready()
     finally:

@@ -12,8 +12,9 @@ from libs.runtime.kafka import KafkaConfig
 from libs.trading.market import BookUpdate, Channel, FeedGap, Provenance, SessionEnd, Tick, Trade
 from protos.ingestion.v1 import ingestion_pb2 as pb
 from protos.ingestion.v1 import ingestion_pb2_grpc
-from tests.fakes.scripted_venue import BOOK, ScriptedVenue, now_ms, wait_until
-from tests.integration.data_ingestion.place import ServiceProcess, Topic
+from tests.builders.processes import ServiceProcess, wait_for
+from tests.fakes.scripted_venue import BOOK, ScriptedVenue, now_ms
+from tests.integration.data_ingestion.topic import Topic
 
 INSTRUMENT = "sim.linear.BTCUSDT"
 
@@ -54,7 +55,7 @@ def status(service: ServiceProcess) -> pb.FeedStatus:
 
 def streaming(service: ServiceProcess) -> None:
     service.wait_ready()
-    wait_until(lambda: status(service).state == pb.FEED_STATE_STREAMING, why="the feed streams")
+    wait_for(lambda: status(service).state == pb.FEED_STATE_STREAMING, why="the feed streams")
 
 
 def check_chain(topic: Topic) -> None:
@@ -81,17 +82,17 @@ def test_drop_jump_garbage_and_quiet(venue: ScriptedVenue, service: ServiceProce
         venue.trade(f"a{number}")
     before_drop = venue.update_id
     venue.drop()
-    wait_until(lambda: status(service).gaps == 2, why="a reconnect opens an epoch")
+    wait_for(lambda: status(service).gaps == 2, why="a reconnect opens an epoch")
     streaming(service)
     venue.book(step=3)
-    wait_until(lambda: venue.subscriptions.count(BOOK) == 3, why="a jump asks for a snapshot")
+    wait_for(lambda: venue.subscriptions.count(BOOK) == 3, why="a jump asks for a snapshot")
     streaming(service)
     venue.send(b'{"topic":"publicTrade.BTCUSDT","data":[{"p":')
     venue.send({"topic": "publicTrade.BTCUSDT", "type": "snapshot", "ts": now_ms(), "data": [{"p": "x"}]})
     venue.trade("after garbage")
     venue.trade("ahead", at_ms=now_ms() + 60_000)
-    wait_until(lambda: status(service).quarantined == 1, why="a trade from the future is quarantined")
-    wait_until(lambda: len(topic.events(Tick)) >= 2, why="quiet makes ticks")
+    wait_for(lambda: status(service).quarantined == 1, why="a trade from the future is quarantined")
+    wait_for(lambda: len(topic.events(Tick)) >= 2, why="quiet makes ticks")
 
     assert service.process is not None
     assert service.process.poll() is None
@@ -116,7 +117,7 @@ def test_frames_of_no_use_are_on_the_dead_topic_with_the_reason(
     streaming(service)
     venue.send(b"\x00 not json")
     dead = Topic(kafka_prefix, "market.events.dead")
-    [record] = wait_until(lambda: dead.read() or None)
+    [record] = wait_for(lambda: dead.read() or None)
     assert record.value == b"\x00 not json"
     assert dict(record.headers)["reason"].startswith(b"not a frame")
     streaming(service)
@@ -128,12 +129,12 @@ def test_a_killed_ingestion_goes_on_in_the_session_with_a_new_epoch(
 ) -> None:
     streaming(service)
     venue.trade("before")
-    wait_until(lambda: topic.events(Trade))
+    wait_for(lambda: topic.events(Trade))
     service.kill()
     service.start()
     streaming(service)
     venue.trade("after")
-    wait_until(lambda: len(topic.events(Trade)) == 2)
+    wait_for(lambda: len(topic.events(Trade)) == 2)
     check_chain(topic)
     assert len(topic.events(FeedGap)) == 2
     assert {head.session for _, head, _ in topic.market()} == {"scripted-1"}
@@ -148,11 +149,11 @@ def test_the_sessions_clock_is_followed_to_its_end(venue: ScriptedVenue, service
     venue.state, venue.anchor_ns = "WAITING", 1_001_000_000_000
     venue.announce()
     waiting = Tick(1_001_000_000_000)
-    wait_until(lambda: waiting in topic.events(Tick), why="a clock that waits says so")
+    wait_for(lambda: waiting in topic.events(Tick), why="a clock that waits says so")
     venue.state = "ENDED"
     venue.announce()
-    wait_until(lambda: topic.events(SessionEnd))
-    wait_until(lambda: status(service).state == pb.FEED_STATE_ENDED)
+    wait_for(lambda: topic.events(SessionEnd))
+    wait_for(lambda: status(service).state == pb.FEED_STATE_ENDED)
     records = [(head, events[0]) for _, head, events in topic.market() if head.session == "past"]
     [past] = [head for head, event in records if isinstance(event, Trade)]
     assert past.received_time == 1_000_000_000_000
@@ -161,7 +162,7 @@ def test_the_sessions_clock_is_followed_to_its_end(venue: ScriptedVenue, service
     assert records[-1][1] == SessionEnd(1_001_000_000_000)
     venue.session, venue.state, venue.rate, venue.anchor_ns = "next", "TRADING", 1.0, None
     streaming(service)
-    wait_until(lambda: {head.session for _, head, _ in topic.market()} >= {"past", "next"})
+    wait_for(lambda: {head.session for _, head, _ in topic.market()} >= {"past", "next"})
 
 
 def test_a_host_that_does_not_announce_itself_is_refused(
@@ -171,7 +172,7 @@ def test_a_host_that_does_not_announce_itself_is_refused(
     venue.drop()
     service.stop()
     service.start()
-    wait_until(lambda: _listed(service) and status(service).last_error)
+    wait_for(lambda: _listed(service) and status(service).last_error)
     error = status(service).last_error
     assert "neither is the venue (its own hosts over TLS) nor announces itself" in error
     with pytest.raises(grpc.RpcError) as refused:
@@ -187,7 +188,7 @@ def test_an_unknown_symbol_is_a_clear_error(venue: ScriptedVenue, service: Servi
     assert "unknown symbol DOGEUSDT" in (refused.value.details() or "")
     venue.refuses.add(f"tickers.{INSTRUMENT.rpartition('.')[2]}")
     venue.drop()
-    wait_until(lambda: "refuses to send" in status(service).last_error)
+    wait_for(lambda: "refuses to send" in status(service).last_error)
     error = status(service).last_error
     assert "handler not found,topic:tickers.BTCUSDT" in error
 
@@ -196,7 +197,7 @@ def test_rpcs_answer_and_refuse(venue: ScriptedVenue, service: ServiceProcess) -
     streaming(service)
     rpcs = stub(service)
     watched = rpcs.WatchEvents(pb.WatchEventsRequest(instruments=[INSTRUMENT]), timeout=10.0)
-    seen = wait_until(lambda: _poke(venue, watched))
+    seen = wait_for(lambda: _poke(venue, watched))
     assert seen.events.instrument == INSTRUMENT
     watched.cancel()  # type: ignore[no-untyped-call]
     for wrong, code in (
@@ -213,7 +214,7 @@ def test_rpcs_answer_and_refuse(venue: ScriptedVenue, service: ServiceProcess) -
             wrong()
         assert refused.value.code().name == code
     rpcs.RemoveInstrument(pb.RemoveInstrumentRequest(instrument=INSTRUMENT), timeout=5.0)
-    wait_until(lambda: venue.listeners == 0, why="the connection of a removed instrument is closed")
+    wait_for(lambda: venue.listeners == 0, why="the connection of a removed instrument is closed")
     rpcs.AddInstrument(pb.AddInstrumentRequest(instrument=INSTRUMENT), timeout=5.0)
     streaming(service)
 

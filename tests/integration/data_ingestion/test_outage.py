@@ -12,8 +12,9 @@ from infra.kafka.broker import Broker, BrokerPlace
 from infra.kafka.topics import create_topics
 from libs.runtime.kafka import KafkaConfig
 from libs.trading.market import FeedGap, Trade
-from tests.fakes.scripted_venue import ScriptedVenue, wait_until
-from tests.integration.data_ingestion.place import ServiceProcess, Topic
+from tests.builders.processes import ServiceProcess, wait_for
+from tests.fakes.scripted_venue import ScriptedVenue
+from tests.integration.data_ingestion.topic import Topic
 
 IN_FLIGHT = 50
 TRADES = 400
@@ -41,20 +42,20 @@ def test_a_broker_away_at_the_start_and_in_the_middle_loses_nothing(broker: Brok
         service = ServiceProcess("data_ingestion", kafka, tmp_path / "log", settings)
         service.start()
         try:
-            wait_until(
+            wait_for(
                 lambda: "waiting for the broker to acknowledge" in service.said(), 40.0, "it says what it waits for"
             )
             broker.start()
             service.wait_ready(60.0)
             venue.trade("0")
             topic = Topic(kafka, "market.events")
-            wait_until(lambda: topic.events(Trade), 30.0, "the first trade is in the log")
+            wait_for(lambda: topic.events(Trade), 30.0, "the first trade is in the log")
             broker.kill()
             for number in range(1, TRADES):
                 venue.trade(str(number))
-            wait_until(lambda: "the broker does not acknowledge" in service.said(), 40.0, "reading stops")
+            wait_for(lambda: "the broker does not acknowledge" in service.said(), 40.0, "reading stops")
             broker.start()
-            wait_until(lambda: len(topic.events(Trade)) >= TRADES, 60.0, "everything arrives")
+            wait_for(lambda: len(topic.events(Trade)) >= TRADES, 60.0, "everything arrives")
             assert [trade.trade_id for trade in topic.events(Trade)] == [str(number) for number in range(TRADES)]
             assert len(topic.events(FeedGap)) == 1
             topic.close()

@@ -10,8 +10,9 @@ from libs.trading.features.replay import replay_log
 from libs.trading.market import NS_PER_SECOND, MarketRecord
 from libs.wire.features import decode_vector
 from libs.wire.market import decode_record
+from tests.builders.processes import wait_for
 from tests.builders.recordings import as_records, binance_events
-from tests.integration.feature_store.place import Place, wait_for
+from tests.integration.feature_store.place import Place
 
 SPEC = full_spec(NS_PER_SECOND, NS_PER_SECOND // 4)
 
@@ -45,7 +46,7 @@ def count(place: Place, topic: str) -> int:
 def test_killed_in_the_middle_no_byte_differs(place: Place, data_dir: Path) -> None:
     records = recorded(data_dir, 12_000)
     third = len(records) // 3
-    place.settings["FEATURE_STORE_SNAPSHOT_SECONDS"] = "0.3"
+    place.settings["SNAPSHOT_SECONDS"] = "0.3"
     place.produce(records[:third])
     place.start()
     place.wait_ready()
@@ -63,7 +64,7 @@ def test_killed_in_the_middle_no_byte_differs(place: Place, data_dir: Path) -> N
 
 def test_killed_before_any_snapshot_it_reads_from_the_beginning(place: Place, data_dir: Path) -> None:
     records = recorded(data_dir, 4000)
-    place.settings["FEATURE_STORE_SNAPSHOT_SECONDS"] = "3600"
+    place.settings["SNAPSHOT_SECONDS"] = "3600"
     place.produce(records)
     place.start()
     wait_for(lambda: count(place, "features.vectors") > 5, why="some vectors")

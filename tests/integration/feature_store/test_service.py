@@ -17,7 +17,8 @@ from libs.trading.features.catalogue import DEFAULT_VIEW, full_spec
 from libs.trading.market import NS_PER_SECOND, MarketRecord
 from libs.wire.features import decode_vector, vector_value
 from protos.features.v1 import features_pb2 as pb
-from tests.integration.feature_store.place import ROOT, Place, wait_for
+from tests.builders.processes import ROOT, wait_for
+from tests.integration.feature_store.place import Place
 from tests.unit.trading.features.streams import INSTRUMENT, a_stream, records_of
 
 SPEC = full_spec(NS_PER_SECOND, NS_PER_SECOND // 4)
@@ -64,7 +65,7 @@ def test_rpcs_answer_and_refuse_as_promised(place: Place) -> None:
 
 
 def test_watching_sees_what_comes_and_streams_are_capped(place: Place) -> None:
-    place.settings["FEATURE_STORE_MAX_STREAMS"] = "1"
+    place.settings["MAX_STREAMS"] = "1"
     records = records_of(a_stream(2, 120, gaps=False, mess=False))
     place.produce(records[:60])
     place.start()
@@ -100,9 +101,9 @@ def test_two_replicas_share_the_partitions_and_each_answers_for_all(place: Place
     instruments = [f"bybit.linear.C{number}USDT" for number in range(8)]
     for name in instruments:
         place.produce(named(records_of(a_stream(4, 40, gaps=False)), name))
-    place.settings["FEATURE_STORE_PARTITIONS"] = "group"
+    place.settings["PARTITIONS"] = "group"
     other = Place(place.kafka, tmp_path / "other.log", dict(place.settings))
-    place.settings["FEATURE_STORE_INSTANCE_ID"], other.settings["FEATURE_STORE_INSTANCE_ID"] = "0", "1"
+    place.settings["INSTANCE_ID"], other.settings["INSTANCE_ID"] = "0", "1"
     try:
         place.start()
         other.start()
@@ -128,7 +129,7 @@ def test_two_replicas_share_the_partitions_and_each_answers_for_all(place: Place
 
 
 def test_without_a_broker_it_waits_says_so_and_is_not_ready(place: Place) -> None:
-    place.settings["FEATURE_STORE_KAFKA__BOOTSTRAP"] = f"127.0.0.1:{free_port()}"
+    place.settings["KAFKA__BOOTSTRAP"] = f"127.0.0.1:{free_port()}"
     place.start()
     wait_for(lambda: "waiting for the broker" in place.log.read_text(), why="a log line")
     assert place.process is not None
@@ -146,7 +147,7 @@ def test_a_mistyped_setting_is_named_and_ends_the_start(place: Place) -> None:
 
 
 def test_intervals_that_do_not_fit_are_a_setting_to_change(place: Place) -> None:
-    place.settings["FEATURE_STORE_EMISSION_MS"] = "333"
+    place.settings["EMISSION_MS"] = "333"
     place.start()
     assert place.process is not None
     assert place.process.wait(60.0) == 1

@@ -2,110 +2,51 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra.daemon import free_port
 from libs.bundle.keys import generate
-from libs.runtime.kafka import KafkaConfig, Record, open_consumer
+from libs.runtime.kafka import KafkaConfig
 from protos.predictions.v1 import predictions_pb2 as pb
 from protos.predictions.v1 import predictions_pb2_grpc
 from tests.builders.bundles import BAR_INTERVAL, EMISSION_INTERVAL, TestKeys, a_bundle, register, set_alias
-
-ROOT = Path(__file__).parents[3]
-START_S = 40.0
-T = TypeVar("T")
+from tests.builders.processes import ServiceProcess, wait_for
 
 
-def wait_for(what: Callable[[], T | None], seconds: float = 15.0, why: str = "") -> T:
-    """The first answer that is neither None nor False."""
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        answer = what()
-        if answer is not None and answer is not False:
-            return answer
-        time.sleep(0.05)
-    raise AssertionError(f"did not happen within {seconds} s: {why or what}")
+class Place(ServiceProcess):
+    """One environment of serving: topics, registry, keys, cache."""
 
-
-@dataclass
-class Place:
-    """One environment of serving: topics, registry, keys, cache. `start` may be called again after `kill`."""
-
-    kafka: KafkaConfig
-    mlflow: str
-    folder: Path
-    scope: str = "SIMULATED"
-    model: str = field(default_factory=lambda: f"Ensemble-{uuid.uuid4().hex[:8]}")
-
-    def __post_init__(self) -> None:
+    def __init__(self, kafka: KafkaConfig, mlflow: str, folder: Path) -> None:
+        self.mlflow, self.folder, self.scope = mlflow, folder, "SIMULATED"
+        self.model = f"Ensemble-{uuid.uuid4().hex[:8]}"
         self.keys = TestKeys(
-            generate(self.folder / "training.pem", self.folder / "training.pub.pem"),
-            generate(self.folder / "gate.pem", self.folder / "gate.pub.pem"),
+            generate(folder / "training.pem", folder / "training.pub.pem"),
+            generate(folder / "gate.pem", folder / "gate.pub.pem"),
         )
-        self.log = self.folder / "serving.log"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.channel: grpc.Channel | None = None
-
-    def start(self, *, wait: bool = True, **changes: str) -> None:
-        self.port, self.metrics_port = free_port(), free_port()
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.model_serving"],
-                cwd=ROOT,
-                env={**os.environ, **self.environment(), **{f"MODEL_SERVING_{k}": v for k, v in changes.items()}},
-                stderr=log,
-                stdout=log,
-            )
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
-        self.rpc = predictions_pb2_grpc.ModelServingServiceStub(self.channel)
-        if wait:
-            wait_for(self.is_ready, START_S, "ready")
-
-    def environment(self) -> dict[str, str]:
-        named = {
-            "GRPC_PORT": str(self.port),
-            "METRICS_PORT": str(self.metrics_port),
-            "KAFKA__BOOTSTRAP": self.kafka.bootstrap,
-            "KAFKA__TOPIC_PREFIX": self.kafka.topic_prefix,
-            "MLFLOW_URI": self.mlflow,
+        settings = {
             "MODEL_NAME": self.model,
             "POLL_SECONDS": "0.2",
-            "REQUIRED_SCOPE": self.scope,
-            "INTEGRITY_KEYS": str(self.folder / "training.pub.pem"),
-            "GATE_KEYS": str(self.folder / "gate.pub.pem"),
+            "INTEGRITY_KEYS": str(folder / "training.pub.pem"),
+            "GATE_KEYS": str(folder / "gate.pub.pem"),
             "BAR_INTERVAL_NS": str(BAR_INTERVAL),
             "EMISSION_INTERVAL_NS": str(EMISSION_INTERVAL),
-            "CACHE_FOLDER": str(self.folder / "models"),
+            "CACHE_FOLDER": str(folder / "models"),
         }
-        return {f"MODEL_SERVING_{name}": value for name, value in named.items()}
+        super().__init__("model_serving", kafka, folder / "serving.log", settings)
 
-    def is_ready(self) -> bool:
-        assert self.process is not None
+    def start(self, module: str | None = None, *argv: str, wait: bool = True, **changes: str) -> None:
+        now = {"MLFLOW_URI": self.mlflow, "REQUIRED_SCOPE": self.scope, **changes}  # a test may change both
+        super().start(module, *argv, wait=wait, **now)
         assert self.channel is not None
-        if self.process.poll() is not None:
-            raise AssertionError(f"ended with {self.process.returncode}: {self.log.read_text()[-3000:]}")
-        with suppress(grpc.RpcError):
-            health = health_pb2_grpc.HealthStub(self.channel)
-            answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
-            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-        return False
+        self.rpc = predictions_pb2_grpc.ModelServingServiceStub(self.channel)
 
     def describe(self) -> pb.DescribeModelsResponse:
         return self.rpc.DescribeModels(pb.DescribeModelsRequest(), timeout=5.0)
@@ -142,34 +83,6 @@ class Place:
         self.wish("champion", version)
         wait_for(lambda: self.serves() == version)
         return version
-
-    def records(self, topic: str) -> list[Record]:
-        """Everything on a topic now."""
-        consumer = open_consumer(self.kafka, "test-reader")
-        parts = consumer.partitions_for(topic)
-        ends = consumer.end_offsets(parts)
-        consumer.assign(dict.fromkeys(parts, "earliest"))
-        found: list[Record] = []
-        while len(found) < sum(ends.values()):
-            found += consumer.poll(0.2)
-        consumer.close()
-        return found
-
-    def stop(self) -> int:
-        return self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
-
-    def _end(self, number: int) -> int:
-        if self.channel is not None:
-            self.channel.close()
-        if self.process is None:
-            return 0
-        self.process.send_signal(number)
-        code = self.process.wait(20.0)
-        self.process = None
-        return code
 
 
 @contextmanager

@@ -30,8 +30,9 @@ from tests.builders.bundles import (
     register,
     weights,
 )
+from tests.builders.processes import wait_for
 from tests.builders.vectors import a_vector
-from tests.integration.model_serving.place import Place, cable, wait_for
+from tests.integration.model_serving.place import Place, cable
 
 CHALLENGER = pb.ROLE_CHALLENGER
 
@@ -42,7 +43,7 @@ def probability_up(place: Place) -> float:
 
 
 def events(place: Place) -> list[models_pb2.ModelEvent]:
-    return [models_pb2.ModelEvent.FromString(record.value or b"") for record in place.records("models.events")]
+    return [models_pb2.ModelEvent.FromString(record.value or b"") for record in place.read("models.events")]
 
 
 def refused_tag(place: Place, version: int) -> str | None:
@@ -115,7 +116,7 @@ def test_each_bad_version_is_refused_for_its_own_reason_and_the_last_accepted_se
         assert told.startswith(f"{reason}: ")
         assert place.serves() == good
         assert wait_for(partial(refused_tag, place, version)) == told
-    alerts = [alerts_pb2.Alert.FromString(record.value or b"") for record in place.records("alerts")]
+    alerts = [alerts_pb2.Alert.FromString(record.value or b"") for record in place.read("alerts")]
     assert [alert.labels["code"] for alert in alerts] == list(bad)
     assert probability_up(place) > 0.5
 

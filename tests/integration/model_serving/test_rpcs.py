@@ -17,8 +17,9 @@ from libs.trading.market import Provenance
 from libs.wire.features import encode_vector, vector_message
 from protos.predictions.v1 import predictions_pb2 as pb
 from tests.builders.bundles import BAR_INTERVAL, NAMES
+from tests.builders.processes import wait_for
 from tests.builders.vectors import a_vector
-from tests.integration.model_serving.place import Place, wait_for
+from tests.integration.model_serving.place import Place
 
 
 def refused(call: Callable[[], Any]) -> tuple[grpc.StatusCode, list[Any]]:

@@ -19,8 +19,9 @@ from libs.trading.scoring import Prediction, Role, prediction_id
 from libs.wire.features import encode_vector
 from libs.wire.predictions import decode_prediction
 from tests.builders.bundles import BAR_INTERVAL, NAMES, weights
+from tests.builders.processes import wait_for
 from tests.builders.vectors import a_vector
-from tests.integration.model_serving.place import Place, wait_for
+from tests.integration.model_serving.place import Place
 
 UNSCORED = "model_serving_unscored_total"
 
@@ -38,7 +39,7 @@ def send(place: Place, vectors: list[FeatureVector], pause_s: float = 0.0) -> No
 
 
 def predictions(place: Place) -> list[Prediction]:
-    return [decode_prediction(record.value or b"") for record in place.records("predictions")]
+    return [decode_prediction(record.value or b"") for record in place.read("predictions")]
 
 
 def by_vector(place: Place) -> dict[str, list[Prediction]]:
@@ -87,12 +88,12 @@ def test_what_may_not_be_scored_is_counted_and_what_cannot_be_read_is_buried(pla
     producer = open_producer(place.kafka, "test-writer")
     producer.send("features.vectors", key=b"x", value=b"\xff not a vector").result(10.0)
     producer.close()
-    wait_for(lambda: len(place.records("features.vectors.dead")) == 1)
+    wait_for(lambda: len(place.read("features.vectors.dead")) == 1)
     wait_for(lambda: len(predictions(place)) == 2, why="a feature outside the view need not be ready")
     assert {prediction.as_of for prediction in predictions(place)} == {a_vector(ordinal=n).as_of for n in (4, 5)}
     for reason in ("NOT_READY", "SIMULATED_MODEL", "OTHER_SPEC"):
         assert place.metric(UNSCORED, reason=reason) == 1
-    [buried] = place.records("features.vectors.dead")
+    [buried] = place.read("features.vectors.dead")
     assert buried.value == b"\xff not a vector"
     assert b"FeatureVector" in dict(buried.headers)["reason"]
 

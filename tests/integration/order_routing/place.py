@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import httpx
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
@@ -33,23 +30,11 @@ from protos.orders.v1 import orders_pb2, orders_pb2_grpc
 from services.order_routing.adapters.bybit_rest import BybitVenue
 from services.order_routing.adapters.bybit_signing import Credentials
 from tests.builders.orders import a_prediction
+from tests.builders.processes import ServiceProcess, wait_for
 
-ROOT = Path(__file__).parents[3]
 KEY = Credentials("paper-key", "paper-secret")
 DIGEST = "digest-of-the-tests"
 PASSED = (Line("all", True, "1", "1", "a test"),)
-T = TypeVar("T")
-
-
-def wait_for(what: Callable[[], T | None], seconds: float = 20.0, why: str = "") -> T:
-    """The first answer that is neither None nor False."""
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        answer = what()
-        if answer is not None and answer is not False:
-            return answer
-        time.sleep(0.05)
-    raise AssertionError(f"did not happen within {seconds} s: {why or what}")
 
 
 @dataclass
@@ -127,74 +112,37 @@ class VenuePlace:
         return Quote(float(bid), float(bid_size), float(ask), float(ask_size))
 
 
-@dataclass
-class RouterPlace:
+class RouterPlace(ServiceProcess):
     """One account's state folder and keys; `start` may be called again after a death."""
 
-    kafka: KafkaConfig
-    venue: VenuePlace
-    folder: Path
-    scope: str = "SIMULATED"
-
-    def __post_init__(self) -> None:
-        self.training = generate(self.folder / "training.pem", self.folder / "training.pub")
-        self.gate = generate(self.folder / "gate.pem", self.folder / "gate.pub")
-        self.producer = open_producer(self.kafka, "test-predictions")
-        self.log = self.folder / "router.log"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.channel: grpc.Channel | None = None
+    def __init__(self, kafka: KafkaConfig, venue: VenuePlace, folder: Path) -> None:
+        self.venue, self.folder = venue, folder
+        self.training = generate(folder / "training.pem", folder / "training.pub")
+        self.gate = generate(folder / "gate.pem", folder / "gate.pub")
+        self.producer = open_producer(kafka, "test-predictions")
         self._made = 0
-
-    def start(self, module: str = "services.order_routing", *argv: str, wait: bool = True, **changes: str) -> None:
-        self.port = free_port()
-        named = {
-            "GRPC_PORT": str(self.port),
-            "METRICS_PORT": str(free_port()),
-            "KAFKA__BOOTSTRAP": self.kafka.bootstrap,
-            "KAFKA__TOPIC_PREFIX": self.kafka.topic_prefix,
+        settings = {
             "ACCOUNT": "paper",
-            "SCOPE": self.scope,
-            "STATE_DIR": str(self.folder / "state"),
-            "VENUE__HTTP_URL": self.venue.url,
-            "VENUE__STREAM_URL": self.venue.stream,
-            "VENUE__KEY_FILE": str(self.venue.key_file),
+            "SCOPE": "SIMULATED",
+            "STATE_DIR": str(folder / "state"),
+            "VENUE__HTTP_URL": venue.url,
+            "VENUE__STREAM_URL": venue.stream,
+            "VENUE__KEY_FILE": str(venue.key_file),
             "VENUE__RECEIVE_WINDOW_MS": "1000",
             "DOUBT_MARGIN_MS": "300",
             "LEASE_MS": "1000",
-            "INTEGRITY_KEYS": str(self.folder / "training.pub"),
-            "GATE_KEYS": str(self.folder / "gate.pub"),
+            "INTEGRITY_KEYS": str(folder / "training.pub"),
+            "GATE_KEYS": str(folder / "gate.pub"),
             "UNIT_NOTIONAL": "1000",
             "RISK__MAX_VECTOR_AGE_MS": "20000",
             "RISK__MAX_PREDICTION_AGE_MS": "20000",
-            **changes,
         }
-        env = os.environ | {f"ORDER_ROUTING_{name}": value for name, value in named.items()}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module, *argv], cwd=ROOT, env=env, stdout=log, stderr=log
-            )
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
-        self.rpc = orders_pb2_grpc.OrderRoutingServiceStub(self.channel)
-        if wait:
-            wait_for(self.is_ready, 30.0, "the router is ready")
+        super().__init__("order_routing", kafka, folder / "router.log", settings)
 
-    def is_ready(self) -> bool:
-        assert self.process is not None
+    def start(self, module: str | None = None, *argv: str, wait: bool = True, **changes: str) -> None:
+        super().start(module, *argv, wait=wait, **changes)
         assert self.channel is not None
-        if self.process.poll() is not None:
-            raise AssertionError(f"ended with {self.process.returncode}:\n{self.log.read_text()[-4000:]}")
-        with suppress(grpc.RpcError):
-            answer = health_pb2_grpc.HealthStub(self.channel).Check(health_pb2.HealthCheckRequest(), timeout=1.0)
-            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-        return False
-
-    def stop(self) -> int:
-        if self.process is None:
-            return 0
-        self.process.terminate()
-        code = self.process.wait(20.0)
-        self.process = None
-        return code
+        self.rpc = orders_pb2_grpc.OrderRoutingServiceStub(self.channel)
 
     def wait_for_death(self, seconds: float = 30.0) -> int:
         assert self.process is not None

@@ -11,7 +11,8 @@ import pytest
 from infra.daemon import free_port
 from libs.runtime.kafka import KafkaConfig
 from protos.orders.v1 import orders_pb2
-from tests.integration.order_routing.place import RouterPlace, VenuePlace, wait_for
+from tests.builders.processes import wait_for
+from tests.integration.order_routing.place import RouterPlace, VenuePlace
 
 pytestmark = pytest.mark.timeout(120)
 

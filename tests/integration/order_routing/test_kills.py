@@ -7,8 +7,9 @@ import signal
 import pytest
 
 from protos.orders.v1 import orders_pb2
+from tests.builders.processes import wait_for
 from tests.fakes.dying_router import AFTER_ANSWER, AFTER_RECORD, AFTER_SEND
-from tests.integration.order_routing.place import KEY, RouterPlace, VenuePlace, wait_for
+from tests.integration.order_routing.place import KEY, RouterPlace, VenuePlace
 
 pytestmark = pytest.mark.timeout(180)
 

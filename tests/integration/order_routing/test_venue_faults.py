@@ -13,7 +13,8 @@ import pytest
 
 from libs.runtime.kafka import TopicPartition, open_consumer
 from protos.orders.v1 import orders_pb2
-from tests.integration.order_routing.place import RouterPlace, VenuePlace, wait_for
+from tests.builders.processes import wait_for
+from tests.integration.order_routing.place import RouterPlace, VenuePlace
 
 pytestmark = pytest.mark.timeout(180)
 FAULTS: tuple[dict[str, Any], ...] = (

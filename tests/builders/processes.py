@@ -1,0 +1,124 @@
+"""A service as a real process on the real broker: started, asked whether it is ready, stopped, killed, and again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from infra.daemon import free_port
+from libs.runtime.kafka import KafkaConfig, Record, open_consumer
+
+ROOT = Path(__file__).parents[2]
+T = TypeVar("T")
+
+
+def wait_for(what: Callable[[], T | None], seconds: float = 60.0, why: str = "") -> T:
+    """The first answer that is neither None nor False."""
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        answer = what()
+        if answer is not None and answer is not False:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"did not happen within {seconds} s: {why or what}")
+
+
+@dataclass
+class ServiceProcess:
+    """`start` may be called again after `kill` or `stop`; everything it says goes to `log`.
+
+    `settings` and the changes given to `start` are names without the service's prefix.
+    """
+
+    name: str
+    kafka: KafkaConfig
+    log: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    channel: grpc.Channel | None = None
+    metrics_port: int = 0
+
+    def start(self, module: str | None = None, *argv: str, wait: bool = False, **changes: str) -> None:
+        """Start it, or another `module` in its place; return at once, or with `wait` when it is ready."""
+        port, self.metrics_port = free_port(), free_port()
+        named = {
+            "GRPC_PORT": str(port),
+            "METRICS_PORT": str(self.metrics_port),
+            "KAFKA__BOOTSTRAP": self.kafka.bootstrap,
+            "KAFKA__TOPIC_PREFIX": self.kafka.topic_prefix,
+            **self.settings,
+            **changes,
+        }
+        environment = os.environ | {f"{self.name.upper()}_{name}": value for name, value in named.items()}
+        command = [sys.executable, "-m", module or f"services.{self.name}", *argv]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        if wait:
+            self.wait_ready()
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        code = self.process.poll()
+        assert code is None, f"{self.name} ended with {code}:\n{self.said()[-4000:]}"
+        with suppress(grpc.RpcError):
+            health = health_pb2_grpc.HealthStub(self.channel)
+            answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
+            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return False
+
+    def wait_ready(self, seconds: float = 60.0) -> None:
+        wait_for(self.is_ready, seconds, f"{self.name} is ready")
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def kill(self) -> None:
+        """SIGKILL: nothing of it gets a chance to finish."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        if self.channel is not None:
+            self.channel.close()
+        if self.process is None:
+            return 0
+        self.process.send_signal(number)
+        code = self.process.wait(30.0)
+        self.process = None
+        return code
+
+    def read(self, topic: str) -> list[Record]:
+        """All that a topic holds now."""
+        consumer = open_consumer(self.kafka, "test")
+        try:
+            parts = consumer.partitions_for(topic)
+            ends = consumer.end_offsets(parts)
+            left = {part: end for part, end in ends.items() if end > consumer.beginning_offsets([part])[part]}
+            consumer.assign(dict.fromkeys(parts, "earliest"))
+            records: list[Record] = []
+            limit = time.monotonic() + 30.0
+            while left and time.monotonic() < limit:
+                for record in consumer.poll(0.2):
+                    records.append(record)
+                    for part, end in list(left.items()):
+                        if part.partition == record.partition and record.offset + 1 >= end:
+                            del left[part]
+            assert not left, f"{topic} did not give all it has"
+            return records
+        finally:
+            consumer.close()

@@ -99,6 +99,8 @@ class PaperVenueInMemory:
         self.traded = rules
         self.faults = faults
         self.receive_window = 2_000 * MS
+        self.offset = 0  # the venue's time minus the router's
+        self._measured = 0
         self.orders: dict[str, AtVenue] = {}
         self.received: Counter[str] = Counter()  # requests that reached the venue, by client order id
         self.sent: Counter[str] = Counter()  # requests that were sent, by client order id
@@ -280,10 +282,11 @@ class PaperVenueInMemory:
         return self.traded if instrument == self.traded.instrument else None
 
     def time_offset(self) -> int:
-        return 0
+        self._measured = self.offset
+        return self.offset
 
     def time_here(self, now: int) -> int:
-        return now
+        return now + self._measured
 
     # --- the stream
 

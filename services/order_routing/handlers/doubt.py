@@ -100,10 +100,14 @@ class Doubts:
         self._account.apply(order.client_order_id, news_of(seen))
 
     def _nothing(self, order: Order, asked: int) -> None:
-        """An empty look. It proves nothing before the venue can no longer accept the request."""
+        """An empty look. It proves nothing before the venue can no longer accept the request.
+
+        The venue judges that by its own clock: ours may have been moved since the request was signed, so the offset is
+        measured anew."""
         patience = self._patience
-        late = order.recorded_time + patience.receive_window + patience.margin
-        if asked <= late:
+        self._venue.time_offset()
+        age = self._venue.time_here(asked) - self._sender.requested_at(order)
+        if age <= patience.receive_window + patience.margin:
             return
         looks, last = self._empty.get(order.client_order_id, (0, 0))
         if looks and asked - last < patience.look_gap:
@@ -111,7 +115,7 @@ class Doubts:
         self._empty[order.client_order_id] = (looks + 1, asked)
         if looks + 1 < 2:
             return
-        if asked - order.recorded_time > DAY:
+        if age > DAY:
             self._once(order, "doubt_too_old", "the venue no longer shows orders of that age")
         elif order.venue_order_id or order.filled_quantity:
             self._once(

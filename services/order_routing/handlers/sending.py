@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from libs.trading.instrument import InstrumentRules
-from libs.trading.orders import Acknowledged, CancelRequested, Doubted, Order, OrderEvent, ProvenAbsent, Refused, Sent
+from libs.trading.orders import (
+    Acknowledged,
+    CancelRequested,
+    Doubted,
+    Order,
+    OrderEvent,
+    OrderState,
+    ProvenAbsent,
+    Refused,
+    Sent,
+)
 from libs.trading.risk import TradingState
 from services.order_routing.handlers.account import Account
 from services.order_routing.ports import (
@@ -26,6 +36,7 @@ class Sender:
         self._account = account
         self._venue = venue
         self._instruments = instruments
+        self._signed: dict[str, int] = {}  # of requests without a clear answer
 
     def send(self, order: Order, written: Callable[[], None] = lambda: None) -> Order:
         """Send an order that was just recorded, exactly once. Returns it as it is after the answer.
@@ -35,6 +46,7 @@ class Sender:
         """
         account = self._account
         account.fence(account.clock())
+        self._signed[order.client_order_id] = self._venue.time_here(order.recorded_time)
         outcome = self._venue.submit(order, self._instruments[order.instrument], written)
         events: list[OrderEvent] = [Sent()]
         match outcome:
@@ -49,7 +61,14 @@ class Sender:
                 events.append(Doubted("the venue has this id already"))
             case Unclear(reason):
                 events.append(Doubted(reason))
-        return account.apply(order.client_order_id, events) or order
+        order = account.apply(order.client_order_id, events) or order
+        if order.state is not OrderState.IN_DOUBT:
+            self._signed.pop(order.client_order_id, None)
+        return order
+
+    def requested_at(self, order: Order) -> int:
+        """The venue's time (ns) with which an order was signed; after a restart, by the offset measured last."""
+        return self._signed.get(order.client_order_id, self._venue.time_here(order.recorded_time))
 
     def cancel(self, order: Order, reason: str) -> Order:
         """Ask the venue to cancel; the end comes with its news. A cancel may be asked for again: it does no harm.

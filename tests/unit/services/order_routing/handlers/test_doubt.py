@@ -71,6 +71,23 @@ def test_absence_counts_only_after_the_window_and_twice() -> None:
     assert world.venue.sent[name] == 1
 
 
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_absence_is_judged_by_the_venues_time(jump: int) -> None:
+    world = a_world(lost_request=1.0)
+    router = world.started()
+    name = submit(world, router)
+    world.clock.advance(jump * SECOND)  # somebody set this machine's clock; the venue's goes on as before
+    world.venue.offset = -jump * SECOND
+    for _ in range(4):
+        later(world, router, 0.6)
+        router.doubts.resolve()
+    assert state(world, name) is OrderState.IN_DOUBT
+    for _ in range(3):
+        later(world, router, 0.6)
+        router.doubts.resolve()
+    assert state(world, name) is OrderState.NOT_ACCEPTED
+
+
 def test_an_unanswered_question_is_no_look() -> None:
     world = a_world(lost_request=1.0)
     router = world.started()

@@ -68,6 +68,6 @@ class Archivist(Generic[R]):
 
     def _note_times(self, partition: Partition, records: Sequence[R]) -> None:
         for record in records:
-            times = self._times_of(record.value) if record.value is not None else None
+            times = self._times_of(partition.topic, record)
             if times is not None:
                 self._files.note_times(partition, record.offset, times)

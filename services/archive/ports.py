@@ -15,6 +15,8 @@ class Archived(Protocol):
     def offset(self) -> int: ...
     @property
     def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 R = TypeVar("R", bound=Archived, contravariant=True)
@@ -49,5 +51,5 @@ class RecordTaker(Protocol[R]):
 
 
 class TimesReader(Protocol):
-    def __call__(self, value: bytes) -> MarketTimes | None:
+    def __call__(self, topic: str, record: Archived, /) -> MarketTimes | None:
         """What a market record says of time; None when it says nothing or cannot be read."""

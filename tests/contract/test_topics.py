@@ -12,6 +12,7 @@ from kafka.admin import ConfigResource
 
 from infra.kafka.topics import DAY_MS, TOPICS_FILE, Topic, TopicsProblem, create_topics, declared_topics
 from libs.runtime.kafka import KafkaConfig
+from libs.wire.payload import PAYLOADS
 
 ROWS: list[dict[str, Any]] = yaml.safe_load(TOPICS_FILE.read_text())["topics"]
 FIELDS = {"name", "key", "payload", "partitions", "retention", "archive", "dead"}
@@ -25,6 +26,10 @@ def test_a_row_is_complete_and_its_payload_is_a_message(row: dict[str, Any]) -> 
     module = importlib.import_module(f"protos.{package}.{folder.split('/')[0]}_pb2")
     assert module.DESCRIPTOR.package == package
     assert message in module.DESCRIPTOR.message_types_by_name
+
+
+def test_what_is_written_and_read_is_what_the_list_says() -> None:
+    assert {row["name"]: row["payload"] for row in ROWS} == PAYLOADS
 
 
 def test_names_are_unique_and_never_those_of_dead_topics() -> None:

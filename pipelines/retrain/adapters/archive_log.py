@@ -10,6 +10,7 @@ from pathlib import Path
 from libs.trading.market import MarketRecord
 from libs.wire.archive import ArchiveReader, archived_until
 from libs.wire.market import decode_record
+from libs.wire.payload import check_payload
 from libs.wire.progress import read_progress
 from pipelines.retrain.adapters.run_folder import RunError
 
@@ -80,6 +81,7 @@ def archive_log(archive: Path, instrument: str, session: str, until_ns: int) -> 
     for archived in reader.records(TOPIC, None if place is None else place.partition):
         if archived.key != key or archived.value is None:
             continue
+        check_payload(TOPIC, archived.headers)
         record = decode_record(archived.value)
         if record.head.session != session:
             continue

@@ -6,6 +6,7 @@ from libs.bundle.folder import Bundle
 from libs.bundle.manifest import MODEL_NAME
 from libs.bundle.verdict import to_message
 from libs.runtime.kafka import KafkaConfig, open_producer
+from libs.wire.payload import payload_header
 from pipelines.retrain.adapters.run_folder import RunError
 from protos.market.v1 import market_pb2
 from protos.models.v1 import models_pb2
@@ -33,7 +34,8 @@ def tell_registered(
     )
     producer = open_producer(kafka, "retrain")
     try:
-        sent = producer.send(TOPIC, key=MODEL_NAME.encode(), value=event.SerializeToString())
+        value, headers = event.SerializeToString(), [payload_header(TOPIC)]
+        sent = producer.send(TOPIC, key=MODEL_NAME.encode(), value=value, headers=headers)
         sent.result(PATIENCE_S)
     except Exception as error:
         raise RunError(f"{TOPIC} at {kafka.bootstrap} did not take the registration: {error!r}") from error

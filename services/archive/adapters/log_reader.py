@@ -107,7 +107,7 @@ class LogReader:
         if start is None:
             return
         for record in self._files.archived(partition, start):
-            times = times_of(record.value) if record.value is not None else None
+            times = times_of(partition.topic, record)
             if times is not None:
                 self._files.note_times(partition, record.offset, times)
 

@@ -13,6 +13,7 @@ from libs.runtime.kafka import Position, Producer
 from libs.runtime.logs import get_logger
 from libs.trading.market import FeedGap, MarketEvent, RecordHead
 from libs.wire.market import encode_events
+from libs.wire.payload import payload_header
 
 EVENTS = "market.events"
 BACKFILL = "market.backfill"
@@ -82,7 +83,9 @@ class KafkaMarketLog:
     def backfill(self, head: RecordHead, events: Sequence[MarketEvent]) -> Future[int]:
         """May come from any thread."""
         value = encode_events(head, events)
-        sent = self._producer.send(BACKFILL, key=head.instrument.encode(), value=value)
+        sent = self._producer.send(
+            BACKFILL, key=head.instrument.encode(), value=value, headers=[payload_header(BACKFILL)]
+        )
         offset: Future[int] = Future()
         sent.add_done_callback(
             lambda done: (
@@ -142,7 +145,7 @@ class KafkaMarketLog:
 
     def _send(self, topic: str, head: RecordHead, events: Sequence[MarketEvent]) -> Future[Position]:
         value = encode_events(head, events)
-        future = self._producer.send(topic, key=head.instrument.encode(), value=value)
+        future = self._producer.send(topic, key=head.instrument.encode(), value=value, headers=[payload_header(topic)])
         self._flying.append(Flying(future, head.instrument, len(events), value))
         self._bytes += len(value)
         return future

@@ -16,6 +16,7 @@ from libs.trading.features.vector import FeatureVector
 from libs.wire.features import encode_vector, sent_header
 from libs.wire.malformed import MalformedMessage
 from libs.wire.market import decode_record
+from libs.wire.payload import check_payload, payload_header
 from services.feature_store.adapters.patience import ToldToStop, until_answered
 from services.feature_store.domain import Published, StoredSnapshot
 from services.feature_store.ports import EngineRoom, Notices, Snapshots
@@ -154,6 +155,7 @@ class EventLog:
             begun = time.perf_counter()
             batch.next_offsets[record.partition] = self._positions[record.partition] = record.offset + 1
             try:
+                check_payload(EVENTS, record.headers)
                 decoded = decode_record(record.value or b"")
                 if record.key != decoded.head.instrument.encode():
                     raise MalformedMessage(f"key {record.key!r} is not the instrument {decoded.head.instrument!r}")
@@ -167,12 +169,13 @@ class EventLog:
                 batch.vectors[vectors[0].instrument] = batch.vectors.get(vectors[0].instrument, 0) + len(vectors)
                 self._notices.published(vectors, time.perf_counter() - begun)
             self._notices.read(decoded.head.instrument, len(decoded.rows))
-        batch.sends.extend(self._producer.send(LATEST, key=key, value=value) for key, value in newest.values())
+        for key, value in newest.values():
+            batch.sends.append(self._producer.send(LATEST, key=key, value=value, headers=[payload_header(LATEST)]))
         self._pending.append(batch)
 
     def _publish(self, vector: FeatureVector, batch: Batch) -> tuple[bytes, bytes]:
         key, value = vector.instrument.encode(), encode_vector(vector)
-        headers = (sent_header(self._wall_ns()),)
+        headers = (payload_header(VECTORS), sent_header(self._wall_ns()))
         batch.sends.append(self._producer.send(VECTORS, key=key, value=value, headers=headers))
         self._put_latest(Published(vector, value))
         return key, value

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from libs.runtime.kafka import Consumer, TopicPartition
+from libs.runtime.kafka import Consumer, Headers, TopicPartition
 from libs.runtime.logs import get_logger
 from libs.wire.features import decode_vector
 from libs.wire.malformed import MalformedMessage
+from libs.wire.payload import check_payload
 from services.feature_store.adapters.patience import ToldToStop, until_answered
 from services.feature_store.domain import Published
 
@@ -43,7 +44,7 @@ class LatestLog:
                     if record.offset + 1 >= left.get(part, record.offset + 2):
                         left.pop(part, None)
                     if record.value is not None:
-                        self._take(record.value, record.offset)
+                        self._take(record.value, record.headers, record.offset)
         except ToldToStop:
             return
         finally:
@@ -57,8 +58,9 @@ class LatestLog:
         reader.assign(dict.fromkeys(parts, "earliest"))
         return {part: end for part, end in ends.items() if end > starts[part]}
 
-    def _take(self, message: bytes, offset: int) -> None:
+    def _take(self, message: bytes, headers: Headers, offset: int) -> None:
         try:
+            check_payload(LATEST, headers)
             self._put(Published(decode_vector(message), message))
         except MalformedMessage as error:
             log.warning("unreadable vector left out", offset=offset, error=str(error))

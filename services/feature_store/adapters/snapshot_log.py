@@ -9,6 +9,8 @@ from google.protobuf.message import DecodeError
 
 from libs.runtime.kafka import Consumer, Position, Producer, Record, TopicPartition
 from libs.runtime.logs import get_logger
+from libs.wire.malformed import MalformedMessage
+from libs.wire.payload import check_payload, payload_header
 from protos.features.v1 import features_pb2
 from services.feature_store.domain import Start, StoredSnapshot, newest, plan_start
 
@@ -65,7 +67,7 @@ class SnapshotLog:
             SNAPSHOTS,
             key=f"{key}|{self._spec_hash}".encode(),
             value=message.SerializeToString(),
-            headers=[("partition", str(partition).encode())],
+            headers=[payload_header(SNAPSHOTS), ("partition", str(partition).encode())],
         )
 
     def _read(self, reader: Consumer, partition: int) -> tuple[list[StoredSnapshot], int | None]:
@@ -100,7 +102,8 @@ class SnapshotLog:
         if not wanted or record.key is None or not record.key.endswith(f"|{self._spec_hash}".encode()):
             return None
         try:
+            check_payload(SNAPSHOTS, record.headers)
             return features_pb2.EngineSnapshot.FromString(record.value or b"")
-        except DecodeError as error:
+        except (DecodeError, MalformedMessage) as error:
             log.warning("unreadable snapshot left out", offset=record.offset, error=str(error))
             return None

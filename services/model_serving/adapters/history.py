@@ -12,6 +12,7 @@ from libs.runtime.kafka import Consumer, KafkaUnavailable, Producer, Record, Sen
 from libs.runtime.logs import get_logger
 from libs.trading.market import Provenance
 from libs.trading.scoring import Scope
+from libs.wire.payload import check_payload, payload_header
 from protos.models.v1 import models_pb2
 from services.model_serving.domain import ALIASES, ROLES, Change, ChangeKind, Signed
 from services.model_serving.ports import HistoryUnavailable
@@ -43,9 +44,9 @@ class KafkaHistory:
 
     def write(self, change: Change) -> None:
         try:
-            sent = self._producer.send(
-                TOPIC, key=change.model_name.encode(), value=event_of(change).SerializeToString()
-            )
+            value = event_of(change).SerializeToString()
+            key, headers = change.model_name.encode(), [payload_header(TOPIC)]
+            sent = self._producer.send(TOPIC, key=key, value=value, headers=headers)
             sent.result(ANSWER_S)
         except (SendFailed, KafkaUnavailable, UnknownTopic, FutureTimeout) as error:
             raise HistoryUnavailable(f"{TOPIC}: {error or 'no answer in time'}") from error
@@ -97,6 +98,7 @@ def change_of(record: Record) -> Change | None:
     """None for what is not about an alias (a registration) and for what nobody can read; the latter is logged."""
     event = models_pb2.ModelEvent()
     try:
+        check_payload(TOPIC, record.headers)
         event.ParseFromString(record.value or b"")
         kind = ChangeKind(event.kind)
         if event.alias not in ROLES:

@@ -10,6 +10,7 @@ from libs.runtime.kafka import KafkaUnavailable, Position, Producer
 from libs.runtime.logs import get_logger
 from libs.runtime.metrics import counter, gauge
 from libs.trading.scoring import DIRECTION_CLASSES, Prediction, Role
+from libs.wire.payload import payload_header
 from protos.alerts.v1 import alerts_pb2
 from services.model_serving.domain import ALIASES, ModelFacts, Unscored
 
@@ -79,7 +80,8 @@ class ServiceNotices:
             source=SOURCE, severity=WARNING, code=code, message=message, time_ns=self._clock(), labels=labels
         )
         try:
-            sent = self._producer.send("alerts", key=SOURCE.encode(), value=alert.SerializeToString())
+            value, headers = alert.SerializeToString(), [payload_header("alerts")]
+            sent = self._producer.send("alerts", key=SOURCE.encode(), value=value, headers=headers)
         except KafkaUnavailable as error:
             log.error("alert not sent", code=code, error=str(error))
             return

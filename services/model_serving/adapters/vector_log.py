@@ -14,12 +14,14 @@ from libs.runtime.logs import get_logger
 from libs.trading.scoring import Prediction
 from libs.wire.features import decode_vector, sent_ns
 from libs.wire.malformed import MalformedMessage
+from libs.wire.payload import check_payload, payload_header
 from libs.wire.predictions import encode_prediction
 from services.model_serving.adapters.kafka_ends import KafkaEnds
 from services.model_serving.domain import Arrived, Unscored
 from services.model_serving.ports import Notices
 
 VECTORS, PREDICTIONS = "features.vectors", "predictions"
+PREDICTION = (payload_header(PREDICTIONS),)
 POLL_S = 0.05
 MAX_BATCH = 500
 MAX_UNACKNOWLEDGED = 64  # batches
@@ -108,6 +110,7 @@ class VectorLog:
         batch = Batch([], [])
         for record in records:
             try:
+                check_payload(VECTORS, record.headers)
                 vector = decode_vector(record.value or b"")
                 arrived.append(Arrived(vector, record.offset, sent_ns(record.headers, record.timestamp_ms * 1_000_000)))
             except MalformedMessage as error:
@@ -118,7 +121,7 @@ class VectorLog:
                 self._notices.unscored(answer, 1)
             else:
                 key, value = answer.instrument.encode(), encode_prediction(answer)
-                batch.sends.append(self._producer.send(PREDICTIONS, key=key, value=value))
+                batch.sends.append(self._producer.send(PREDICTIONS, key=key, value=value, headers=PREDICTION))
                 batch.predictions.append(answer)
         self._pending.append(batch)
         if batch.predictions:

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from libs.runtime.kafka import Consumer, KafkaUnavailable, Position, Producer, SendFailed, TopicPartition, UnknownTopic
 from libs.runtime.logs import get_logger
+from libs.wire.payload import check_payload, payload_header
 from protos.alerts.v1 import alerts_pb2
 from protos.orders.v1 import orders_pb2
 from services.order_routing.ports import Clock, TopicUnavailable
@@ -45,7 +46,7 @@ class OrderEventsTopic:
     def _send(self, account: str, sequence: int, payload: bytes) -> bool:
         """False when the client refuses it at once: what comes after must not land before it."""
         try:
-            sent = self._producer.send(TOPIC, key=account.encode(), value=payload)
+            sent = self._producer.send(TOPIC, key=account.encode(), value=payload, headers=[payload_header(TOPIC)])
         except (SendFailed, KafkaUnavailable, UnknownTopic) as error:
             log.warning("order events wait", account=account, before=sequence, reason=str(error))
             return False
@@ -70,6 +71,7 @@ class OrderEventsTopic:
         return done, True
 
     def last_sequence(self, account: str) -> int | None:
+        """Raises TopicUnavailable, and MalformedMessage for events of a later version: the router stops before it."""
         try:
             return self._newest(account)
         except (KafkaUnavailable, UnknownTopic) as error:
@@ -95,6 +97,7 @@ class OrderEventsTopic:
             empty = 0 if records else empty + 1
             for record in records:
                 if record.key == account.encode():
+                    check_payload(TOPIC, record.headers)
                     newest = max(newest or 0, _sequence(record.value or b""))
                 left = {p: end for p, end in left.items() if p.partition != record.partition or record.offset + 1 < end}
         if left:
@@ -121,7 +124,8 @@ class AlertsTopic:
         severity: Any = alerts_pb2.SEVERITY_CRITICAL if critical else alerts_pb2.SEVERITY_WARNING
         alert = alerts_pb2.Alert(source=SOURCE, severity=severity, code=code, message=message, time_ns=self._clock())
         try:
-            sent = self._producer.send("alerts", key=SOURCE.encode(), value=alert.SerializeToString())
+            value, headers = alert.SerializeToString(), [payload_header("alerts")]
+            sent = self._producer.send("alerts", key=SOURCE.encode(), value=value, headers=headers)
         except (KafkaUnavailable, SendFailed, UnknownTopic) as error:
             log.error("alert not sent", code=code, error=str(error))
             return

@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable
 
 from libs.runtime.kafka import Consumer, Record
+from libs.runtime.logs import get_logger
 from libs.trading.scoring import Prediction
 from libs.wire.malformed import MalformedMessage
+from libs.wire.payload import check_payload
 from libs.wire.predictions import decode_prediction
 from services.order_routing.adapters.kafka_log import InputLog
 from services.order_routing.adapters.verdicts import Verdicts
@@ -15,6 +17,8 @@ from services.order_routing.domain import InputAt
 
 PREDICTIONS, MODEL_EVENTS = "predictions", "models.events"
 WAIT_S = 0.05
+
+log = get_logger("prediction_inputs")
 
 
 class Inputs:
@@ -29,7 +33,15 @@ class Inputs:
         return self._predictions.is_caught_up() and self._models.is_caught_up()
 
     def hear_models(self, stop: threading.Event) -> None:
-        self._models.run(stop, {}, lambda record, _: self._verdicts.hear(record.value or b""))
+        def hear(record: Record, _: bool) -> None:
+            try:
+                check_payload(MODEL_EVENTS, record.headers)
+            except MalformedMessage as error:  # as what cannot be decoded: it gives no bundle any standing
+                log.error("a model event that cannot be read", offset=record.offset, error=str(error))
+                return
+            self._verdicts.hear(record.value or b"")
+
+        self._models.run(stop, {}, hear)
 
     def decide(
         self,
@@ -46,6 +58,7 @@ class Inputs:
         def take(record: Record, more: bool) -> None:
             at = InputAt(record.topic, record.partition, record.offset)
             try:
+                check_payload(PREDICTIONS, record.headers)
                 prediction = decode_prediction(record.value or b"")
             except MalformedMessage as error:
                 poison(at, str(error))

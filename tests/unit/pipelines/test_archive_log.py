@@ -9,6 +9,7 @@ import pytest
 
 from libs.trading.market import MarketRecord, Provenance, RecordHead, SessionClock, Tick
 from libs.wire.archive import ArchivedRecord, ArchiveWriter
+from libs.wire.malformed import MalformedMessage
 from libs.wire.market import encode_events
 from libs.wire.progress import Progress, SessionProgress, write_progress
 from pipelines.retrain.adapters.archive_log import archive_log, find_session, wait_until_archived
@@ -85,3 +86,12 @@ def test_an_empty_archive_says_so(tmp_path: Path) -> None:
         find_session(tmp_path, BTC, "s")
     with pytest.raises(RunError, match="no such archive folder"):
         find_session(tmp_path / "nothing", BTC, "s")
+
+
+def test_a_record_of_a_later_version_is_not_learned_from(tmp_path: Path) -> None:
+    head = RecordHead(BTC, "s", 1, 0, Provenance.SIMULATED, 10, SessionClock(0, 0, 1.0))
+    headers = (("payload", b"market.v2.MarketEvents"),)
+    value = encode_events(head, [Tick(10)])
+    ArchiveWriter(tmp_path).write([ArchivedRecord("market.events", 0, 0, 0, BTC.encode(), value, headers)])
+    with pytest.raises(MalformedMessage, match="v2"):
+        list(archive_log(tmp_path, BTC, "s", until_ns=100))

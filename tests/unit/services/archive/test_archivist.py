@@ -44,7 +44,8 @@ def a_record(partition: Partition, offset: int) -> ArchivedRecord:
 
 
 def an_archivist(files: RememberedFiles, rows: int = 3, seconds: float = 10.0) -> Archivist[ArchivedRecord]:
-    return Archivist(files, RollPolicy(rows, seconds), lambda value: MarketTimes("x", "s1", int(value), False))
+    policy = RollPolicy(rows, seconds)
+    return Archivist(files, policy, lambda _, record: MarketTimes("x", "s1", int(record.value or b""), False))
 
 
 def test_a_full_run_becomes_a_file_and_then_progress() -> None:

@@ -9,6 +9,7 @@ import pytest
 from libs.trading.market import SessionEnd, Tick
 from libs.wire.archive import ArchivedRecord, ArchiveWriter, archived_until
 from libs.wire.market import encode_events
+from libs.wire.payload import payload_header
 from libs.wire.progress import ProgressUnreadable
 from services.archive.adapters.market_times import times_of
 from services.archive.adapters.parquet_files import FolderTaken, ParquetFiles
@@ -71,13 +72,23 @@ def test_what_a_killed_archive_left_half_written_is_removed(tmp_path: Path) -> N
     files.close()
 
 
+def told(value: bytes | None, headers: tuple[tuple[str, bytes], ...] = ()) -> MarketTimes | None:
+    return times_of("market.events", ArchivedRecord("market.events", 0, 0, 0, None, value, headers))
+
+
 def test_the_time_of_a_record_is_its_last_events() -> None:
     head = build.a_head(instrument="i.j.k", session="s")
-    assert times_of(encode_events(head, [Tick(5)])) == MarketTimes("i.j.k", "s", 5, False)
-    assert times_of(encode_events(head, [Tick(5), SessionEnd(6)])) == MarketTimes("i.j.k", "s", 6, True)
-    assert times_of(encode_events(head, [build.a_trade(event_time=8)])) == MarketTimes("i.j.k", "s", 8, False)
+    assert told(encode_events(head, [Tick(5)])) == MarketTimes("i.j.k", "s", 5, False)
+    assert told(encode_events(head, [Tick(5), SessionEnd(6)])) == MarketTimes("i.j.k", "s", 6, True)
+    assert told(encode_events(head, [build.a_trade(event_time=8)])) == MarketTimes("i.j.k", "s", 8, False)
 
 
-@pytest.mark.parametrize("value", [b"", b"\xff\xff", encode_events(build.a_head(), [])])
-def test_a_record_that_says_nothing_is_no_obstacle(value: bytes) -> None:
-    assert times_of(value) is None
+@pytest.mark.parametrize("value", [None, b"", b"\xff\xff", encode_events(build.a_head(), [])])
+def test_a_record_that_says_nothing_is_no_obstacle(value: bytes | None) -> None:
+    assert told(value) is None
+
+
+def test_a_later_version_says_nothing_of_time() -> None:
+    value = encode_events(build.a_head(), [Tick(5)])
+    assert told(value, (payload_header("market.events"),)) is not None
+    assert told(value, (("payload", b"market.v2.MarketEvents"),)) is None

@@ -162,3 +162,13 @@ def test_a_backfill_goes_to_its_own_topic(producer: SlowProducer) -> None:
     producer.acknowledge(0)
     assert sent.result(0) == 0
     assert producer.sent[0][0] == "market.backfill"
+
+
+def test_every_market_record_says_which_message_it_is_and_a_buried_frame_does_not(producer: SlowProducer) -> None:
+    log = a_log(producer)
+    log.open(build.a_head(), FeedGap(1, Channel.ALL, 0, 0, "start"))
+    log.append(build.a_head(), [Tick(1)])
+    log.backfill(build.a_head(), [Tick(1)])
+    log.bury("i.j.k", b"frame", "why")
+    payload = ("payload", b"market.v1.MarketEvents")
+    assert [list(headers) for _, _, _, headers, _ in producer.sent] == [*[[payload]] * 3, [("reason", b"why")]]

@@ -57,6 +57,11 @@ def test_what_says_nothing_about_an_alias_is_passed_over(value: bytes) -> None:
     assert change_of(record(value)) is None
 
 
+def test_an_event_of_a_later_version_is_passed_over() -> None:
+    later = replace(record(event_of(CHANGE).SerializeToString()), headers=(("payload", b"models.v2.ModelEvent"),))
+    assert change_of(later) is None
+
+
 def test_the_numbers_of_kinds_are_the_protos() -> None:
     named = {f"MODEL_EVENT_KIND_{kind.name}": int(kind) for kind in ChangeKind}
     assert named == dict(list(models_pb2.ModelEventKind.items())[1:])

@@ -188,3 +188,12 @@ def test_a_consumer_that_breaks_again_and_again_ends_the_task(monkeypatch: pytes
 def test_it_is_not_caught_up_before_the_end_that_it_found() -> None:
     assert not World([record(0), record(1)]).run().log.is_caught_up()
     assert World([], begin=3).run().log.is_caught_up()
+
+
+def test_a_vector_of_a_later_version_is_poison_and_a_prediction_says_its_own() -> None:
+    later = replace(record(0), headers=(("payload", b"features.v2.FeatureVector"),))
+    world = World([later, replace(record(1), headers=(("payload", b"features.v1.FeatureVector"),)), record(2)]).run()
+    assert [topic for topic, _ in world.producer.sent] == ["features.vectors.dead", "predictions", "predictions"]
+    assert b"features.v2.FeatureVector" in world.producer.headers[0]["reason"]
+    assert world.producer.headers[1] == {"payload": b"predictions.v1.Prediction"}
+    assert world.consumers[0].commits[-1] == {PART: 3}

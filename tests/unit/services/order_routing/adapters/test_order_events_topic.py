@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from libs.runtime.kafka import Position, Record, SendFailed, TopicPartition
+from libs.wire.malformed import MalformedMessage
 from libs.wire.orders import decode_event
 from services.order_routing.adapters import order_events_topic
 from services.order_routing.adapters.order_events_topic import TOPIC, OrderEventsTopic
@@ -121,3 +122,14 @@ def test_a_refused_event_goes_again_and_nothing_passes_it(broker: LateBroker) ->
     while outbox.publish():
         pass
     assert broker.sequences() == list(range(1, len(world.journal.events("paper", 0, 1000)) + 1))
+
+
+def test_order_events_of_a_later_version_stop_the_outbox(broker: LateBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, _, outbox = an_outbox(broker)
+    broker.away = False
+    broker.log.append((world.policy.account.encode(), b""))
+    headers = (("payload", b"orders.v2.OrderEvent"),)
+    monkeypatch.setattr(Reader, "poll", lambda self, _: [Record(TOPIC, 0, 0, 0, *broker.log[0], headers)])
+    with pytest.raises(MalformedMessage, match="v2"):
+        outbox.publish()
+    assert broker.sends == 0

@@ -85,6 +85,15 @@ class Stored:
     explore_scores: dict[str, tuple[float, ...]] = field(default_factory=dict)  # |score| by instrument, oldest first
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the rows say is open and held as of `sequence`."""
+
+    sequence: int
+    live_orders: tuple[Order, ...]
+    held: tuple[Held, ...]
+
+
 class Journal(Protocol):
     def acquire(self, account: str, holder: str, now: int, duration: int) -> Lease | None:
         """Take the lease when it is free or has expired; None while another holds it."""
@@ -95,6 +104,9 @@ class Journal(Protocol):
     def release(self, lease: Lease, now: int) -> None: ...
 
     def load(self, account: str, now: int, explore_window: int) -> Stored: ...
+
+    def standing(self, account: str, before: Standing) -> Standing:
+        """What is open now, and `before`'s positions moved by the fills since: as quick after a year as on day one."""
 
     def commit(self, entry: Entry, lease: Lease) -> None:
         """Write an entry durably. Raises LeaseLost when the lease is another's, JournalProblem when nothing was."""

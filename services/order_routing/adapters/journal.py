@@ -28,7 +28,7 @@ from services.order_routing.adapters.tables import (
     trading_states,
 )
 from services.order_routing.domain import EXPLORE, Held, InputAt, Opening, held_after
-from services.order_routing.ports import Balances, Entry, JournalProblem, Lease, LeaseLost, Stored
+from services.order_routing.ports import Balances, Entry, JournalProblem, Lease, LeaseLost, Standing, Stored
 
 MINUTE = 60_000_000_000
 
@@ -166,6 +166,16 @@ class SqlJournal:
                 latest_as_of=_latest_as_of(connection, account),
                 explore_scores=_explore_scores(connection, account, explore_window),
             )
+
+    def standing(self, account: str, before: Standing) -> Standing:
+        with self._reading() as connection:
+            alive = connection.execute(select(orders).where(orders.c.account == account, orders.c.terminal.is_(False)))
+            live = [
+                rows.order_of(row, _ids_of(connection, account, row["client_order_id"])) for row in alive.mappings()
+            ]
+            newest = select(func.max(outbox.c.sequence)).where(outbox.c.account == account)
+            sequence = connection.execute(newest).scalar() or 0
+            return Standing(sequence, tuple(live), _held(connection, account, before.held, before.sequence))
 
     def decision(self, account: str, key: str) -> Decision | None:
         return self._one_decision(decisions.c.account == account, decisions.c.decision_key == key)
@@ -308,13 +318,13 @@ def _ids_of(connection: Connection, account: str, client_order_id: str) -> froze
     return frozenset(connection.execute(select(executions.c.execution_id).where(*where)).scalars())
 
 
-def _held(connection: Connection, account: str) -> tuple[Held, ...]:
-    """Positions are what the fills say, in the order in which they were applied."""
+def _held(connection: Connection, account: str, known: tuple[Held, ...] = (), after: int = 0) -> tuple[Held, ...]:
+    """Positions are what the fills say, in the order in which they were applied; here those after a sequence."""
     opener = (orders.c.strategy, orders.c.session, orders.c.as_of, orders.c.horizon)
     same = (orders.c.account == executions.c.account) & (orders.c.client_order_id == executions.c.client_order_id)
     query = select(executions, *opener).select_from(executions.outerjoin(orders, same))
-    held: dict[str, Held] = {}
-    query = query.where(executions.c.account == account).order_by(executions.c.number)
+    held = {one.position.instrument: one for one in known}
+    query = query.where(executions.c.account == account, executions.c.number > after).order_by(executions.c.number)
     for row in connection.execute(query).mappings():
         fill = rows.fill_of(row)
         known = row["strategy"] is not None

@@ -13,12 +13,20 @@ from services.order_routing.domain import InputAt, Policy
 from services.order_routing.handlers.doubt import Patience
 from services.order_routing.handlers.publish import Outbox
 from services.order_routing.handlers.router import Router, World
-from services.order_routing.ports import Announcement, Lease, LeaseLost, News, Publisher, TopicUnavailable, VenueUnavailable
+from services.order_routing.ports import (
+    Announcement,
+    Lease,
+    LeaseLost,
+    News,
+    Publisher,
+    TopicUnavailable,
+    VenueUnavailable,
+)
 
 SECOND = 1_000_000_000
 WAIT_S = 0.25
 PUBLISH_S = 0.02
-FULL_CHECK_EVERY = 60  # rounds of tending between two looks at the whole journal
+CHECK_EVERY = 60  # rounds of tending between two looks at what the journal says is open and held
 OFFSET_EVERY = 10
 
 
@@ -126,7 +134,7 @@ class Leadership:
                 router.operations.halt_without_input(self._course.dead_man, sessions)
                 if rounds % OFFSET_EVERY == 0:
                     self._world.venue.time_offset()
-                if rounds % FULL_CHECK_EVERY == 0:
+                if rounds % CHECK_EVERY == 0:
                     router.reconciliation.check_invariants()
                 away = ""
             except VenueUnavailable as problem:

@@ -11,7 +11,7 @@ from libs.trading.orders import Fill, Filled, Order, Origin, namespace_tag
 from libs.trading.portfolio import signed
 from services.order_routing.handlers.account import Account
 from services.order_routing.handlers.sending import Sender
-from services.order_routing.ports import FillNews, News, OrderNews, StreamBack, Venue, VenueOrder
+from services.order_routing.ports import FillNews, News, OrderNews, Standing, StreamBack, Venue, VenueOrder
 
 
 class Reconciliation:
@@ -26,6 +26,7 @@ class Reconciliation:
         self._instruments = instruments
         self._differs: dict[str, Decimal] = {}
         self._told: set[str] = set()
+        self._checked = Standing(account.sequence, (), tuple(account.held.values()))  # the start read everything
 
     def cycle(self) -> None:
         """One comparison. Raises VenueUnavailable when the venue is away, ValueError never."""
@@ -118,20 +119,22 @@ class Reconciliation:
         self._differs[name] = theirs - ours
 
     def check_invariants(self) -> None:
-        """Positions and live orders in memory are exactly what the journal's rows add up to."""
+        """Positions and live orders in memory are exactly what the journal's rows add up to, from look to look."""
         account = self._account
         before = account.sequence
-        stored = account.journal.load(account.policy.account, account.clock(), 1)
+        stored = account.journal.standing(account.policy.account, self._checked)
         with account.lock:
             if not before == stored.sequence == account.sequence:
                 return  # something was written meanwhile; the next look will do
+            self._checked = stored
+            theirs = {order.client_order_id: order for order in stored.live_orders}
             for held in stored.held:
                 mine = account.holding(held.position.instrument)
                 if mine != held:
                     account.differ("invariant", f"memory has {mine}, the journal {held}", halt=True)
-            for order in stored.live_orders:
-                if account.live.get(order.client_order_id) != order:
-                    account.differ("invariant", f"memory and journal differ on {order.client_order_id}", halt=True)
+            for name in sorted(theirs.keys() | account.live.keys()):
+                if account.live.get(name) != theirs.get(name):
+                    account.differ("invariant", f"memory and journal differ on {name}", halt=True)
 
 
 def _words(order: Order) -> str:

@@ -175,6 +175,43 @@ def test_news_of_nobodys_order_is_left_to_reconciliation() -> None:
     assert state_of(router) is TradingState.ACTIVE
 
 
+def test_the_invariants_are_checked_against_new_rows_only() -> None:
+    world = RouterWorld()
+    router = world.started()
+    world.journal.load = lambda *_: pytest.fail("read as a whole")  # type: ignore[method-assign]
+    for offset in range(3):
+        up, down = ((0.6, 0.1), (0.1, 0.6))[offset % 2]
+        router.predictions.handle(
+            a_prediction(up=up, down=down, now=world.clock.now), InputAt("predictions", 0, offset)
+        )
+        router.tend()
+        router.reconciliation.check_invariants()
+        world.clock.advance(NS_PER_SECOND)
+        world.keep(router)
+    checked = router.reconciliation._checked
+    assert checked.sequence == router.account.sequence
+    assert checked.held == (router.account.holding(INSTRUMENT),)
+    assert differences(world) == []
+
+
+@pytest.mark.parametrize("broken", ["position", "order too much", "order missing"])
+def test_memory_that_differs_from_the_journal_halts(broken: str) -> None:
+    world = RouterWorld()
+    router = world.started()
+    order = router.predictions.handle(a_prediction(now=world.clock.now), InputAt("predictions", 0, 0))
+    assert order is not None
+    if broken == "position":
+        router.tend()
+        del router.account.held[INSTRUMENT]
+    elif broken == "order too much":
+        router.account.live["nobody's"] = order
+    else:
+        router.account.live.clear()
+    router.reconciliation.check_invariants()
+    assert state_of(router) is TradingState.HALTED
+    assert "invariant" in differences(world)
+
+
 def test_the_invariants_hold_after_a_day_of_trading() -> None:
     world = RouterWorld()
     router = world.started()

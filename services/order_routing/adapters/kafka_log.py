@@ -11,8 +11,20 @@ from libs.runtime.logs import get_logger
 
 POLL_S = 0.05
 RETRY_S = 1.0
+LOOKS = 5  # a broker that just came back may show an older end for a moment
 
 log = get_logger("kafka_log")
+
+
+class AnotherTopic(Exception):
+    """The topic ends before what was read of it: it is not the one that the journal knows."""
+
+    def __init__(self, part: TopicPartition, journal: int, end: int) -> None:
+        super().__init__(
+            f"topic {part.topic} partition {part.partition} ends at offset {end}, but the journal goes on at {journal}: "
+            "this is another broker, or the topic was wiped. Point the router to the broker that it read before, or "
+            "move the state folder away to begin anew, after a person has looked at what is held"
+        )
 
 
 class InputLog:
@@ -52,13 +64,25 @@ class InputLog:
     def _assign(
         self, consumer: Consumer, stop: threading.Event, next_offsets: Mapping[tuple[str, int], int]
     ) -> dict[int, int]:
-        """Take all partitions; the offsets that have to be handled before this log is caught up, by partition."""
+        """Take all partitions; the offsets that have to be handled before this log is caught up, by partition.
+
+        Raises AnotherTopic when the journal is ahead: reading from there would be deaf for as long as it stays so."""
+        short = 0
         while not stop.is_set():
             try:
                 parts = consumer.partitions_for(self._topic)
                 ends, begins = consumer.end_offsets(parts), consumer.beginning_offsets(parts)
             except (KafkaUnavailable, UnknownTopic) as error:
                 log.warning("waiting for the topic", topic=self._topic, reason=str(error))
+                stop.wait(RETRY_S)
+                continue
+            ahead = next(
+                (part for part in parts if next_offsets.get((part.topic, part.partition), 0) > ends[part]), None
+            )
+            if ahead is not None:
+                short += 1
+                if short >= LOOKS:
+                    raise AnotherTopic(ahead, next_offsets[ahead.topic, ahead.partition], ends[ahead])
                 stop.wait(RETRY_S)
                 continue
             start: dict[TopicPartition, int | Literal["earliest", "latest", "committed"]] = {}

@@ -92,12 +92,13 @@ class Feed:
         announcement = self._opened()
         now = announcement.clock.session_time(wall_ns)
         kept = [event for event in events if not is_ahead(event, now)]
+        gap = self._judge(events, kept, now) if channel is Channel.BOOK else None
+        if gap is not None:
+            return gap  # it comes again, and only then is it counted
         if len(kept) < len(events):
             self._quarantine(len(events) - len(kept), frame)
-        if channel is Channel.BOOK:
-            gap = self._judge(events, kept, now)
-            if gap is not None or not kept or self._book_waits(kept):
-                return gap
+        if channel is Channel.BOOK and (not kept or self._book_waits(kept)):
+            return None
         self._lost.discard(channel)
         if kept:
             self._write(announcement, kept, wall_ns)

@@ -141,6 +141,14 @@ def test_a_quarantined_book_frame_is_a_gap_because_its_update_is_lost(world: Wor
     assert all(event.event_time <= NOW for event in world.written if isinstance(event, BookUpdate))
 
 
+def test_a_quarantined_book_frame_is_counted_and_buried_once(world: World) -> None:
+    world.book(11, time=NOW + 3 * S)
+    assert world.feed.status().quarantined == 1 == world.meter.quarantines
+    assert [frame for _, frame, _ in world.log.buried] == [b"frame"]
+    world.book(20, snapshot=True, time=NOW + 3 * S)
+    assert world.feed.status().quarantined == 2 == len(world.log.buried)
+
+
 def test_a_quarantined_snapshot_opens_no_epoch_after_epoch(world: World) -> None:
     world.book(13)
     before = world.feed.status().gaps

@@ -26,6 +26,7 @@ from services.order_routing.settings import Settings
 NAME, MS = "order_routing", 1_000_000
 
 
+@assembly.one_line_problems()
 def main(s: Settings, see: Callable[[Venue], Venue] = lambda venue: venue) -> int:
     """Run until stopped; the exit code. `see` lets a test stand between the router and its venue."""
     configure(NAME, s.log_level)
@@ -36,16 +37,13 @@ def main(s: Settings, see: Callable[[Venue], Venue] = lambda venue: venue) -> in
     announced = announcement.SimulatorAnnouncement(at.http_url)
     trust = verdicts.trust_of(map(Path, s.integrity_keys), map(Path, s.gate_keys), s.policies)
     standings = verdicts.Verdicts(trust)
-    kafka = assembly.open_kafka(s.kafka.config(), NAME)
+    sql, kafka = journal.SqlJournal(open_database(s.database)), assembly.open_kafka(s.kafka.config(), NAME)
     explore = assembly.explore_of(s.explore.model_dump(), on=s.explores)
     policy = assembly.policy_of(risk=s.risk.model_dump(), explore=explore, **s.model_dump(include=assembly.OF_POLICY))
-    # A request's timeout holds for writing it and for each part of its answer, so an answer may take some of them.
-    answer, window = int(3e9 * at.timeout_s), at.receive_window_ms * MS
-    patience = Patience(answer=answer, receive_window=window, margin=s.doubt_margin_ms * MS)
+    patience = Patience(at.answer_ms * MS, at.receive_window_ms * MS, s.doubt_margin_ms * MS)
     holder, dead_man = assembly.holder_name(), int(s.dead_man_seconds * 1e9)
     course = Course(policy, patience, holder, s.lease_ms * MS, s.instruments, s.reconcile_seconds, dead_man)
-    sql, alerts = journal.SqlJournal(open_database(s.database)), AlertsTopic(kafka.producer, clock)
-    world = World(sql, see(rest), standings, alerts, Metrics(), clock)
+    world = World(sql, see(rest), standings, AlertsTopic(kafka.producer, clock), Metrics(), clock)
     topic = OrderEventsTopic(kafka.producer, kafka.open_reader)
     leadership = Leadership(world, course, announced, topic, assembly.log_note)
     inputs = Inputs(kafka.open_reader, standings)

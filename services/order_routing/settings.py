@@ -26,6 +26,11 @@ class VenueSettings(BaseModel):
     receive_window_ms: int = Field(default=2_000, ge=100, le=10_000)
     timeout_s: float = Field(default=2.0, gt=0.0, le=30.0)
 
+    @property
+    def answer_ms(self) -> int:
+        """The longest a request takes: its timeout holds for each of connecting, writing and reading."""
+        return int(3_000 * self.timeout_s)
+
 
 class RiskSettings(BaseModel):
     """Limits of trading-spec 6; ages in ms, notionals in quote units, losses as fractions of equity."""

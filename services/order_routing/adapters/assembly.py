@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 
 import msgspec
 
+from libs.bundle.canonical import BundleError
 from libs.runtime.kafka import Consumer, KafkaConfig, Producer, open_consumer, open_producer
 from libs.runtime.logs import get_logger
 from libs.trading.risk import RiskLimits
 from libs.trading.scoring import Scope
 from services.order_routing.adapters.bybit_signing import Credentials
 from services.order_routing.domain import ExplorePolicy, Policy
+from services.order_routing.ports import JournalProblem
 
 MS = 1_000_000
 OF_POLICY = {"account", "namespace", "scope", "unit_notional", "flatten_on_halt", "halt_on_foreign"}
@@ -27,6 +30,20 @@ log = get_logger("order_routing")
 
 class KeyProblem(SystemExit):
     """The venue's key file is missing or unreadable; ends the process with code 1 and the message."""
+
+
+class StartProblem(SystemExit):
+    """What a person has to set right before a router can start; ends the process with code 1 and the message."""
+
+
+@contextmanager
+def one_line_problems() -> Iterator[None]:
+    """A damaged journal, a missing key or an unusable folder ends the start in one line that says which, and why."""
+    try:
+        yield
+    except (JournalProblem, BundleError, OSError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise StartProblem(f"order_routing: {why}") from error
 
 
 class _Key(msgspec.Struct, frozen=True):

@@ -24,14 +24,15 @@ IN_MEMORY = ("sqlite://", "sqlite:///:memory:")
 def open_database(url: str) -> Engine:
     """An engine whose transactions are durable when they commit. Creates the schema in an empty database.
 
-    Raises JournalRefused when another version wrote it or it is no journal, JournalProblem when it cannot be opened.
+    Raises JournalRefused when another version wrote it or it is no journal, JournalProblem when it cannot be opened or is damaged.
     """
     try:
         engine = _sqlite(url) if url.startswith("sqlite") else create_engine(url, pool_pre_ping=True)
+        _check_pages(engine, url)
         _check_schema(engine, url)
         if url.startswith("sqlite") and url not in IN_MEMORY:
             _lengthen_log(engine)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise JournalProblem(f"the journal {url} cannot be opened: {error}") from error
     return engine
 
@@ -82,6 +83,17 @@ def _lengthen_log(engine: Engine) -> None:
         cursor.execute("PRAGMA wal_checkpoint(RESTART)").close()
     finally:
         connection.close()
+
+
+def _check_pages(engine: Engine, url: str) -> None:
+    """A damaged page is found now, not by the decision that needs it."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if found != "ok":
+            raise JournalProblem(
+                f"the journal {url} is damaged: {found}; restore it, do not trade on what is left of it"
+            )
 
 
 def _check_schema(engine: Engine, url: str) -> None:

@@ -13,6 +13,7 @@ Headers = Sequence[tuple[str, bytes]]
 Offset = int | Literal["earliest", "latest", "committed"]
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024  # engine snapshots are the largest; the local broker is told the same
+LOOK_FOR_TOPICS_MS = 5_000  # how soon a consumer sees a topic that was made after it subscribed
 BUFFER_BYTES = 64 * 1024 * 1024  # what may wait in a producer for a broker that is away; then `send` blocks
 
 
@@ -91,7 +92,9 @@ class Consumer(Protocol):
     """Reads from the earliest record unless told otherwise; never commits by itself."""
 
     def subscribe(self, topics: Sequence[str]) -> None:
-        """Share the topics with the consumer group (cooperative; static membership when an instance id was given)."""
+        """Share the topics with the consumer group (cooperative; static membership when an instance id was given).
+
+        A topic that is not there is waited for, with a line in the log: `poll` gives nothing until it is made."""
 
     def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
         """Take these partitions without a group, from these offsets."""

@@ -100,6 +100,7 @@ class ConfluentConsumer:
             "fetch.wait.max.ms": 100,
             "fetch.message.max.bytes": port.MAX_RECORD_BYTES,
             "allow.auto.create.topics": False,
+            "topic.metadata.refresh.interval.ms": port.LOOK_FOR_TOPICS_MS,
         }
         self._consumer = ck.Consumer(settings | ({"group.instance.id": instance_id} if instance_id else {}), logger=LOG)
 
@@ -206,8 +207,6 @@ class ConfluentConsumer:
         error = message.error()
         if error is None:
             return False
-        if error.code() in UNKNOWN_TOPIC:
-            raise port.UnknownTopic(str(message.topic()).removeprefix(self._config.topic_prefix))
         if error.fatal() or error.code() == FENCED:
             raise port.KafkaUnavailable(error.str())
         LOG.warning("%s", error.str())

@@ -21,9 +21,8 @@ BROKER_VERSION = (4, 1)
 ANSWER_MS = 10_000
 METADATA_MS = 3_000
 FOREVER_MS = 2**31 - 1
-LOST_PARTITION: tuple[type[Exception], ...]
-LOST_PARTITION = (errors.CommitFailedError, errors.FencedInstanceIdError, errors.IllegalGenerationError)
-LOST_PARTITION += (errors.RebalanceInProgressError, errors.UnknownMemberIdError)
+LOST_PARTITION: tuple[type[Exception], ...] = (errors.CommitFailedError, errors.FencedInstanceIdError)
+LOST_PARTITION += (errors.IllegalGenerationError, errors.RebalanceInProgressError, errors.UnknownMemberIdError)
 
 
 class PythonProducer:
@@ -110,6 +109,7 @@ class PythonConsumer:
             partition_assignment_strategy=[CooperativeStickyAssignor],
             session_timeout_ms=10_000,
             fetch_max_wait_ms=100,
+            metadata_max_age_ms=port.LOOK_FOR_TOPICS_MS,
             max_partition_fetch_bytes=port.MAX_RECORD_BYTES,
         )
 
@@ -220,12 +220,8 @@ class PythonConsumer:
         return NativePartition(self._config.own(part.topic), part.partition)
 
     def _record(self, record: Any) -> Record:
-        place = (
-            record.topic.removeprefix(self._config.topic_prefix),
-            record.partition,
-            record.offset,
-            record.timestamp,
-        )
+        topic = record.topic.removeprefix(self._config.topic_prefix)
+        place = (topic, record.partition, record.offset, record.timestamp)
         return Record(*place, record.key, record.value, tuple(record.headers))
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from infra.kafka.topics import create_topics
 from libs.runtime.kafka import (
     MAX_RECORD_BYTES,
     CommitRefused,
@@ -324,3 +325,19 @@ def test_a_waiting_poll_does_not_hold_a_producer(producer: Producer, consume: Ca
     assert send_all(producer, [b"a"]) == [Position(0, 0)]
     reader.join(10)
     assert done.is_set()
+
+
+def test_a_subscribed_topic_that_is_not_there_is_waited_for_with_a_log_line(
+    config: KafkaConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    later = replace(config, topic_prefix=f"later-{config.topic_prefix}")
+    consumer = open_consumer(later, "reader", group="g")
+    consumer.subscribe([TOPIC])
+    assert read(consumer, 1, seconds=3.0) == []
+    assert any(later.own(TOPIC) in record.getMessage() for record in caplog.records)
+    create_topics(later.bootstrap, later.topic_prefix)
+    producer = open_producer(later, "writer")
+    producer.send(TOPIC, key=b"k", value=b"a", partition=0).result(20)
+    assert values(read(consumer, 1)) == [b"a"]
+    producer.close()
+    consumer.close()

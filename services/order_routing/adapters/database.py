@@ -24,7 +24,8 @@ IN_MEMORY = ("sqlite://", "sqlite:///:memory:")
 def open_database(url: str) -> Engine:
     """An engine whose transactions are durable when they commit. Creates the schema in an empty database.
 
-    Raises JournalRefused when another version wrote it or it is no journal, JournalProblem when it cannot be opened or is damaged.
+    Raises JournalRefused when another version wrote it or it is no journal, JournalProblem when it is damaged or cannot
+    be opened.
     """
     try:
         engine = _sqlite(url) if url.startswith("sqlite") else create_engine(url, pool_pre_ping=True)

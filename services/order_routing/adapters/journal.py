@@ -327,8 +327,8 @@ def _held(connection: Connection, account: str, known: tuple[Held, ...] = (), af
     query = query.where(executions.c.account == account, executions.c.number > after).order_by(executions.c.number)
     for row in connection.execute(query).mappings():
         fill = rows.fill_of(row)
-        known = row["strategy"] is not None
-        opening = Opening(row["strategy"], row["session"], row["as_of"], row["horizon"]) if known else None
+        ours = row["strategy"] is not None
+        opening = Opening(row["strategy"], row["session"], row["as_of"], row["horizon"]) if ours else None
         before = held.get(fill.instrument, Held(Position(fill.instrument)))
         held[fill.instrument] = held_after(before, fill, opening)
     return tuple(held.values())

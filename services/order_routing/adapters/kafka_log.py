@@ -21,7 +21,7 @@ class AnotherTopic(Exception):
 
     def __init__(self, part: TopicPartition, journal: int, end: int) -> None:
         super().__init__(
-            f"topic {part.topic} partition {part.partition} ends at offset {end}, but the journal goes on at {journal}: "
+            f"topic {part.topic} partition {part.partition} ends at offset {end}, the journal goes on at {journal}: "
             "this is another broker, or the topic was wiped. Point the router to the broker that it read before, or "
             "move the state folder away to begin anew, after a person has looked at what is held"
         )

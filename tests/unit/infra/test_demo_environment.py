@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.demo.environment import EnvironmentProblem, check_ports, open_environment
+from tests.e2e.drive import free_base
 
 
 def test_two_signal_strengths_are_two_environments(tmp_path: Path) -> None:
@@ -56,10 +57,10 @@ def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_is_named_with_its_use_and_the_setting(tmp_path: Path) -> None:
-    environment = open_environment(tmp_path, 41000, [], 7, 1.0)
+    environment = open_environment(tmp_path, free_base(), [], 7, 1.0)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", environment.port("mlflow")))
         taken.listen()
-        with pytest.raises(EnvironmentProblem, match=r"41002 \(mlflow\).*PORT_BASE"):
+        with pytest.raises(EnvironmentProblem, match=rf"{environment.port('mlflow')} \(mlflow\).*PORT_BASE"):
             check_ports(environment, external_broker=False)
     check_ports(environment, external_broker=False)

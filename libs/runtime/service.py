@@ -36,7 +36,9 @@ class PortInUse(SystemExit):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A loop that runs in a thread of its own until the event is set; it must not return before that."""
+    """A loop that runs in a thread of its own until the event is set; it must not return before that.
+
+    A SystemExit of it is something that a person has to change: its message is logged in one line, without a trace."""
 
     name: str
     run: Callable[[threading.Event], None]
@@ -181,13 +183,14 @@ def start_task(task: Task, stop: threading.Event, dead: threading.Event) -> thre
     def run() -> None:
         try:
             task.run(stop)
+            if stop.is_set():
+                return
+            log.error("task returned although nobody asked it to", task=task.name)
+        except SystemExit as problem:
+            log.error("task cannot go on", task=task.name, reason=str(problem))
         except Exception:
             log.exception("task failed", task=task.name)
-            dead.set()
-        else:
-            if not stop.is_set():
-                log.error("task returned although nobody asked it to", task=task.name)
-                dead.set()
+        dead.set()
 
     thread = threading.Thread(target=run, name=task.name, daemon=True)
     thread.start()

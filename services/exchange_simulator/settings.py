@@ -19,7 +19,7 @@ class Settings(ServiceSettings):
         env_prefix="EXCHANGE_SIMULATOR_", frozen=True, extra="forbid", env_nested_delimiter="__"
     )
 
-    kafka: KafkaSettings = KafkaSettings(bootstrap="")  # a venue knows no Kafka
+    kafka: KafkaSettings = KafkaSettings.model_construct(bootstrap="")  # a venue knows no Kafka
 
     http_port: int = Field(ge=1, le=65535)
     state_dir: Path

@@ -11,7 +11,7 @@ from libs.runtime.logs import get_logger
 from libs.runtime.metrics import counter, gauge
 from libs.wire.archive import ArchivedRecord
 from services.archive.adapters.market_times import times_of
-from services.archive.adapters.parquet_files import ParquetFiles
+from services.archive.adapters.parquet_files import FolderProblem, ParquetFiles
 from services.archive.domain import MARKET_TOPICS, ArchiveAhead, Partition, resume_at
 from services.archive.ports import RecordTaker
 
@@ -22,7 +22,7 @@ RETRY_S = 1.0
 log = get_logger("archive")
 
 
-class RecordsLost(Exception):
+class RecordsLost(SystemExit):
     """The broker deleted records before they were archived; the message names them and the setting that accepts it."""
 
 
@@ -54,7 +54,7 @@ class LogReader:
 
     def run(self, stop: threading.Event) -> None:
         """Until the event is set; then everything read is closed into files. Waits for a broker or topics that are not
-        there. Raises `RecordsLost`, and `ArchiveAhead` for a folder of another environment."""
+        there. Raises `RecordsLost`, and `FolderProblem` for a folder of another environment."""
         if self._files.removed:
             log.warning("removed files that a killed writer left half-done", count=self._files.removed)
         while not stop.is_set():
@@ -80,9 +80,9 @@ class LogReader:
             try:
                 resume = resume_at(self._files.next_offset(partition), begins[part], ends[part])
             except ArchiveAhead as error:
-                raise ArchiveAhead(
-                    f"{part.topic}-{part.partition}: {error}; the folder is another environment's, or the broker was "
-                    "emptied: move the folder away"
+                raise FolderProblem(
+                    f"archive: {part.topic}-{part.partition}: {error}; the folder is another environment's, or the "
+                    "broker was emptied: move the folder away"
                 ) from error
             if resume.lost_from is not None:
                 lost.append(f"{part.topic}-{part.partition} offsets {resume.lost_from} to {resume.offset - 1}")

@@ -6,8 +6,8 @@ import fcntl
 from collections.abc import Sequence
 from pathlib import Path
 
-from libs.wire.archive import ArchivedRecord, ArchiveReader, ArchiveWriter
-from libs.wire.progress import Progress, SessionProgress, read_progress, write_progress
+from libs.wire.archive import ArchiveDamaged, ArchivedRecord, ArchiveReader, ArchiveWriter
+from libs.wire.progress import Progress, ProgressUnreadable, SessionProgress, read_progress, write_progress
 from services.archive.domain import MarketTimes, Partition
 
 
@@ -15,10 +15,14 @@ class FolderTaken(SystemExit):
     """Another archive writes into the folder; a process that does not catch it ends with code 1 and the message."""
 
 
+class FolderProblem(SystemExit):
+    """The folder holds what this archive cannot go on from; the message names it and ends the process with code 1."""
+
+
 class ParquetFiles:
     """An archive's folder; this process is its only writer. What a killed writer left half-done is removed at once.
 
-    Raises FolderTaken, ProgressUnreadable for another version's folder, ArchiveDamaged for files it cannot read."""
+    Raises FolderTaken, and FolderProblem for another version's folder or files that it cannot read."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -29,6 +33,16 @@ class ParquetFiles:
             self._lock.close()
             raise FolderTaken(f"archive: another process writes into {folder}") from error
         self._folder = folder
+        try:
+            self._look()
+        except (ArchiveDamaged, ProgressUnreadable) as error:
+            raise self._problem(error) from error
+
+    def _problem(self, error: Exception) -> FolderProblem:
+        return FolderProblem(f"archive: {error}; mend the folder {self._folder} or move it away")
+
+    def _look(self) -> None:
+        folder = self._folder
         self._writer = ArchiveWriter(folder)
         self._reader = ArchiveReader(folder)
         self.removed = self._writer.remove_temporary()
@@ -56,7 +70,11 @@ class ParquetFiles:
         return start if archived is not None and start < archived else None
 
     def archived(self, partition: Partition, from_offset: int) -> list[ArchivedRecord]:
-        return list(self._reader.records(partition.topic, partition.number, from_offset, allow_holes=True))
+        """Raises FolderProblem."""
+        try:
+            return list(self._reader.records(partition.topic, partition.number, from_offset, allow_holes=True))
+        except ArchiveDamaged as error:
+            raise self._problem(error) from error
 
     def note_times(self, partition: Partition, offset: int, times: MarketTimes) -> None:
         key = (times.instrument, times.session)

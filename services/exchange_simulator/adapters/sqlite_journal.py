@@ -36,7 +36,16 @@ class SqliteJournal:
     """
 
     def __init__(self, path: Path) -> None:
+        """Raises JournalProblem for a file that is of another version or damaged."""
+        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+
+    def _open(self) -> None:
+        path = self._path
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
@@ -48,7 +57,17 @@ class SqliteJournal:
                 f"{path} holds accounts in format {found}, this version reads {FORMAT}; move the file away"
             )
 
+    def _damaged(self, error: Exception) -> JournalProblem:
+        return JournalProblem(f"exchange_simulator: {self._path} cannot be read ({error}); move the file away")
+
     def load(self) -> tuple[list[Account], int]:
+        """Raises JournalProblem for a damaged file."""
+        try:
+            return self._load()
+        except (sqlite3.DatabaseError, msgspec.DecodeError, KeyError) as error:
+            raise self._damaged(error) from error
+
+    def _load(self) -> tuple[list[Account], int]:
         accounts: dict[str, Account] = {}
         for name, body in self._db.execute("SELECT account, body FROM accounts ORDER BY rowid"):
             accounts[name] = Account(name, msgspec.json.decode(body, type=Wallet))

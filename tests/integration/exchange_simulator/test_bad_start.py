@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from infra.daemon import free_port
+from services.exchange_simulator.adapters.sqlite_journal import SqliteJournal
 from tests.integration.exchange_simulator.process import ROOT
 
 
@@ -57,3 +60,20 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         ended = ends(tmp_path, HTTP_PORT=str(port))
     assert ended.returncode == 1
     assert f"port {port} is in use; choose another with EXCHANGE_SIMULATOR_HTTP_PORT" in ended.stderr
+
+
+@pytest.mark.parametrize("damage", ["not a database", "an account that cannot be read"])
+def test_damaged_accounts_are_named(tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "state" / "accounts.sqlite"
+    file.parent.mkdir()
+    if damage == "not a database":
+        file.write_bytes(b"not a database" * 100)
+    else:
+        SqliteJournal(file).close()
+        with closing(sqlite3.connect(file, isolation_level=None)) as database:
+            database.execute("INSERT INTO accounts VALUES ('k', x'ff')")
+    ended = ends(tmp_path)
+    assert ended.returncode == 1
+    assert f"{file} cannot be read" in ended.stderr
+    assert "move the file away" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -192,7 +192,7 @@ def test_stopping_drains_calls_then_tasks_then_clients() -> None:
         assert run.stopped == ["first", "second"]
 
 
-@pytest.mark.parametrize("ending", ["raises", "returns"])
+@pytest.mark.parametrize("ending", ["raises", "returns", "needs a person"])
 def test_a_dead_task_ends_the_service_with_code_1(ending: str) -> None:
     go_on = threading.Event()
 
@@ -200,6 +200,8 @@ def test_a_dead_task_ends_the_service_with_code_1(ending: str) -> None:
         go_on.wait(10)
         if ending == "raises":
             raise RuntimeError("broken")
+        if ending == "needs a person":
+            raise SystemExit("the folder is damaged")
 
     run = Run((Task("work", work),))
     run.start().close()

@@ -69,6 +69,13 @@ def test_nothing_that_must_be_said_has_a_default(environment: pytest.MonkeyPatch
         PressSettings.load()
 
 
+@pytest.mark.parametrize("bootstrap", ["", "localhost", "localhost:", "a:1,", "a:1 b:2"])
+def test_a_broker_that_is_no_address_is_named(environment: pytest.MonkeyPatch, bootstrap: str) -> None:
+    environment.setenv("PRINTING_PRESS_KAFKA__BOOTSTRAP", bootstrap)
+    with pytest.raises(SettingsProblem, match="PRINTING_PRESS_KAFKA__BOOTSTRAP"):
+        PressSettings.load()
+
+
 def test_another_service_s_names_and_entries_of_a_mapping_are_fine(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ORDER_ROUTING_ANYTHING", "1")
     environment.setenv("PRINTING_PRESS_ACCOUNTS__main", "paper")

@@ -10,9 +10,8 @@ from libs.trading.market import SessionEnd, Tick
 from libs.wire.archive import ArchivedRecord, ArchiveWriter, archived_until
 from libs.wire.market import encode_events
 from libs.wire.payload import payload_header
-from libs.wire.progress import ProgressUnreadable
 from services.archive.adapters.market_times import times_of
-from services.archive.adapters.parquet_files import FolderTaken, ParquetFiles
+from services.archive.adapters.parquet_files import FolderProblem, FolderTaken, ParquetFiles
 from services.archive.domain import MarketTimes, Partition
 from tests.builders import market as build
 
@@ -58,7 +57,7 @@ def test_a_folder_has_one_writer(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "progress.json").write_text('{"version": 99}')
-    with pytest.raises(ProgressUnreadable, match="not of version 1"):
+    with pytest.raises(FolderProblem, match="not of version 1"):
         ParquetFiles(tmp_path)
 
 

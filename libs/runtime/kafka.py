@@ -108,7 +108,8 @@ class Consumer(Protocol):
         or fatally broken: a broker that comes back is waited for."""
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit the next offsets to read; returns when the broker has them."""
+        """Commit the next offsets to read; returns when the broker has them. Raises `CommitRefused`; `KafkaUnavailable`
+        when another member took this one's instance id, as a broker that came back may think: open a new consumer."""
 
     def committed(self, partition: TopicPartition) -> int | None: ...
 

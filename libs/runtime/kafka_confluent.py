@@ -18,7 +18,7 @@ ANSWER_SECONDS = 10.0
 LOG = logging.getLogger("librdkafka")
 UNKNOWN_TOPIC = {ck.KafkaError._UNKNOWN_TOPIC, ck.KafkaError._UNKNOWN_PARTITION, ck.KafkaError.UNKNOWN_TOPIC_OR_PART}
 FENCED = ck.KafkaError.FENCED_INSTANCE_ID
-LOST_PARTITION = {FENCED, ck.KafkaError._ASSIGNMENT_LOST, ck.KafkaError.ILLEGAL_GENERATION}
+LOST_PARTITION = {ck.KafkaError._ASSIGNMENT_LOST, ck.KafkaError.ILLEGAL_GENERATION}
 LOST_PARTITION |= {ck.KafkaError.UNKNOWN_MEMBER_ID, ck.KafkaError.REBALANCE_IN_PROGRESS}
 OFFSETS = {"earliest": ck.OFFSET_BEGINNING, "latest": ck.OFFSET_END, "committed": ck.OFFSET_STORED}
 
@@ -155,7 +155,7 @@ class ConfluentConsumer:
                 raise port.CommitRefused(f"{sorted(map(str, offsets))}: {error.str()}")
             if error.code() in UNKNOWN_TOPIC:
                 raise port.UnknownTopic(", ".join(sorted({part.topic for part in offsets})))
-            if self._closed or error.fatal():
+            if self._closed or error.fatal() or error.code() == FENCED:
                 raise port.KafkaUnavailable(f"commit: {error.str()}")
             time.sleep(0.1)
 

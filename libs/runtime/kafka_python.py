@@ -21,7 +21,7 @@ BROKER_VERSION = (4, 1)
 ANSWER_MS = 10_000
 METADATA_MS = 3_000
 FOREVER_MS = 2**31 - 1
-LOST_PARTITION: tuple[type[Exception], ...] = (errors.CommitFailedError, errors.FencedInstanceIdError)
+LOST_PARTITION: tuple[type[Exception], ...] = (errors.CommitFailedError,)
 LOST_PARTITION += (errors.IllegalGenerationError, errors.RebalanceInProgressError, errors.UnknownMemberIdError)
 
 
@@ -157,6 +157,8 @@ class PythonConsumer:
         while wanted:
             try:
                 self._consumer.commit(wanted, timeout_ms=ANSWER_MS)
+            except errors.FencedInstanceIdError as error:
+                raise port.KafkaUnavailable(f"another member has this instance id: {error}") from error
             except LOST_PARTITION as error:
                 raise port.CommitRefused(f"{sorted(map(str, offsets))}: {error}") from error
             except errors.UnknownTopicOrPartitionError as error:

@@ -271,6 +271,18 @@ def commit_as_a_stranger(consume: Callable[..., Consumer], part: TopicPartition)
     stranger.commit({part: 1})
 
 
+def test_a_member_whose_name_another_took_is_broken(producer: Producer, consume: Callable[..., Consumer]) -> None:
+    first, second = consume(group="g", instance_id="a"), consume(group="g", instance_id="a")
+    first.subscribe([TOPIC])
+    poll_until(lambda: len(first.assignment()) == 4, first)
+    second.subscribe([TOPIC])
+    poll_until(lambda: len(second.assignment()) == 4, second)
+    with pytest.raises(KafkaUnavailable):
+        first.commit({PART: 1})
+    second.commit({PART: 1})
+    assert second.committed(PART) == 1
+
+
 def test_a_static_member_comes_back_to_its_partitions(producer: Producer, consume: Callable[..., Consumer]) -> None:
     other, first = consume(group="g", instance_id="b"), consume(group="g", instance_id="a")
     other.subscribe([TOPIC])

@@ -10,9 +10,7 @@ import grpc
 from libs.runtime import logs
 from libs.runtime.kafka import Consumer, open_consumer, open_producer
 from libs.runtime.service import Task, run_service
-from libs.trading.features.catalogue import full_spec
 from libs.trading.features.engine import compile_kernels
-from libs.trading.market import NS_PER_SECOND
 from protos.features.v1 import features_pb2_grpc
 from services.feature_store.adapters.event_log import EventLog
 from services.feature_store.adapters.latest_log import LatestLog
@@ -28,7 +26,7 @@ NAME = "feature_store"
 def main() -> int:
     settings = Settings.load()
     logs.configure(NAME, settings.log_level)
-    spec = full_spec(settings.bar_seconds * NS_PER_SECOND, settings.emission_ms * 1_000_000)
+    spec = settings.spec()
     kafka = settings.kafka.config()
     notices = PrometheusNotices()
     latest = LatestVectors(spec.hash)

@@ -152,3 +152,4 @@ def test_intervals_that_do_not_fit_are_a_setting_to_change(place: Place) -> None
     assert place.process is not None
     assert place.process.wait(60.0) == 1
     assert "333000000 ns" in place.log.read_text()
+    assert "Traceback" not in place.log.read_text()

@@ -13,6 +13,7 @@ from libs.runtime.service import Task, run_service
 from libs.trading.features.engine import compile_kernels
 from protos.features.v1 import features_pb2_grpc
 from services.feature_store.adapters.event_log import EventLog
+from services.feature_store.adapters.intervals import spec_of
 from services.feature_store.adapters.latest_log import LatestLog
 from services.feature_store.adapters.notices import PrometheusNotices
 from services.feature_store.adapters.snapshot_log import SnapshotLog
@@ -26,7 +27,7 @@ NAME = "feature_store"
 def main() -> int:
     settings = Settings.load()
     logs.configure(NAME, settings.log_level)
-    spec = settings.spec()
+    spec = spec_of(settings.bar_seconds, settings.emission_ms)
     kafka = settings.kafka.config()
     notices = PrometheusNotices()
     latest = LatestVectors(spec.hash)

@@ -5,11 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from libs.runtime.settings import ServiceSettings, SettingsProblem
-from libs.trading.features.catalogue import full_spec
-from libs.trading.features.engine import FeatureEngine
-from libs.trading.features.spec import FeatureSpec
-from libs.trading.market import NS_PER_SECOND
+from libs.runtime.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
@@ -28,15 +24,6 @@ class Settings(ServiceSettings):
     group: str = "feature-store"
     instance_id: str | None = None
     max_streams: int = Field(default=8, ge=1, le=12)
-
-    def spec(self) -> FeatureSpec:
-        """What is computed. Raises SettingsProblem for intervals that no engine can keep its windows with."""
-        spec = full_spec(self.bar_seconds * NS_PER_SECOND, self.emission_ms * 1_000_000)
-        try:
-            FeatureEngine(spec, "none")
-        except ValueError as error:
-            raise SettingsProblem(f"feature_store: BAR_SECONDS and EMISSION_MS do not fit: {error}") from error
-        return spec
 
     def partition_numbers(self) -> tuple[int, ...] | None:
         """Partitions to assign; empty is all of them, None is what the group gives."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from infra.daemon import free_port
 from infra.kafka.broker import Broker, BrokerPlace
 from infra.kafka.topics import create_topics
-from libs.runtime.kafka import KafkaConfig, open_producer
+from libs.runtime.kafka import KafkaConfig, Position, open_producer
 from tests.builders.processes import ServiceProcess, wait_for
 from tests.integration.archive.test_kill import archived, holds, logged
 
@@ -19,7 +20,8 @@ PREDICTIONS = "predictions"
 
 
 def write(kafka: KafkaConfig, stop: threading.Event) -> None:
-    producer, sent = open_producer(kafka, "writer"), []
+    producer = open_producer(kafka, "writer")
+    sent: list[Future[Position]] = []
     while not stop.is_set():
         sent.append(producer.send(PREDICTIONS, key=b"k", value=b"%d" % len(sent)))
         time.sleep(0.001)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.e2e.audit import Report
-from tests.e2e.drive import ROOT, Driven
+from tests.e2e.drive import MOVING, ROOT, Driven
 
 VICTIMS = (
     "data_ingestion",
@@ -45,12 +45,7 @@ def chaos(
         console.print("waiting for the first model-driven fill")
         driven.until(lambda: driven.total("order_routing_fills_total") >= 1, 300, "the first fill")
         killed = kill_at_random(driven, victims.split(","), minutes * 60, random.Random(seed), console)
-        for name in (
-            "feature_store_vectors",
-            "model_serving_predictions",
-            "order_routing_decisions",
-            "archive_records",
-        ):
+        for name in MOVING:
             driven.until_more(f"{name}_total", 120, f"more {name} after the kills")
         console.print("coming to rest")
         driven.bring_to_rest()

@@ -107,7 +107,7 @@ def test_files_that_the_log_never_held_are_another_environments() -> None:
 
 def test_a_run_of_many_bytes_becomes_a_file() -> None:
     files = RememberedFiles()
-    archivist = Archivist(files, RollPolicy(1000, 1000.0, size=10), lambda _: None)
+    archivist = Archivist(files, RollPolicy(1000, 1000.0, size=10), lambda *_: None)
     archivist.take(VECTORS, ArchivedRecord(VECTORS.topic, 0, 0, 0, None, b"123456789"), now=0.0)
     assert archivist.close_due(now=0.0) == {}
     archivist.take(VECTORS, ArchivedRecord(VECTORS.topic, 0, 1, 0, None, b"0"), now=0.0)

@@ -72,7 +72,7 @@ def _lengthen_log(engine: Engine) -> None:
     """Grow the write-ahead log once, so that commits overwrite it instead of lengthening it.
 
     A commit that lengthens a file waits for the file system's own journal too: 2 ms instead of 0.1 (measured, ext4).
-    The log keeps its length as long as `tidy` comes round before it is full. A long one, as a leader's is, is left alone.
+    The log keeps its length as long as `tidy` comes round before it is full. A long one, as a leader's, is left alone.
     """
     log = Path(f"{engine.url.database}-wal")
     if log.exists() and log.stat().st_size >= LOG_BYTES:

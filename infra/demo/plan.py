@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import sys
 import urllib.error
@@ -169,7 +170,7 @@ class Plan:
         try:
             with urllib.request.urlopen(f"{self.mlflow_address}/health", timeout=2) as answer:
                 return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+        except (urllib.error.URLError, OSError, http.client.HTTPException):
             return False
 
     def _archive(self) -> Program:

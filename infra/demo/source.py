@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -60,7 +61,7 @@ class Source:
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
                 return json.load(answer)
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (urllib.error.URLError, OSError, ValueError, http.client.HTTPException) as error:
             raise SourceProblem(f"{method} {self.address}{path}: {error}") from error
 
 

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from infra.daemon import port_is_taken
-from infra.demo.environment import PORT_OFFSETS, open_environment
+from infra.demo.environment import open_environment
 from infra.demo.plan import Plan
 from infra.demo.processes import Program, Supervisor
 from infra.demo.scrape import Samples, Scraper
@@ -31,6 +30,7 @@ from libs.trading.features.catalogue import full_spec
 from libs.trading.market import NS_PER_SECOND
 from tests.benchmarks.exact_samples import Sample, samples_in
 from tests.builders.bundles import TestKeys, a_bundle, a_view, register, set_alias
+from tests.e2e.drive import free_base
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTIVITIES = {100: 3.7, 1000: 52.0}  # frames a second: EXCHANGE_SIMULATOR_ACTIVITY
@@ -197,14 +197,6 @@ def show(measured: Measured) -> None:
     for label, values in measured.hops.items():
         print(f"{label:30}{quantile(values, 0.5):9.2f}{quantile(values, 0.99):9.2f}{len(values):9}")
     print(f"{'target':30}{TARGETS_MS['p50']:9.2f}{TARGETS_MS['p99']:9.2f}")
-
-
-def free_base() -> int:
-    """The first block of ports that is free altogether."""
-    for base in range(33_000, 60_000, 100):
-        if not any(port_is_taken(base + offset) for offset in PORT_OFFSETS.values()):
-            return base
-    raise RuntimeError("no free block of ports")
 
 
 def main(rates: Sequence[int], seconds: float) -> None:

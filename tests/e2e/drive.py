@@ -95,8 +95,8 @@ MOVING = ("feature_store_vectors", "model_serving_predictions", "order_routing_d
 
 
 def free_base() -> int:
-    """The first block of ports that is free altogether."""
-    for base in range(31_000, 60_000, 100):
+    """The first block of ports that is free altogether, below those that the kernel gives to clients."""
+    for base in range(20_000, 32_000, 100):
         if not any(port_is_taken(base + offset) for offset in PORT_OFFSETS.values()):
             return base
     raise RuntimeError("no free block of ports")

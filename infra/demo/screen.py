@@ -16,6 +16,7 @@ HOPS = (
     ("ingest", "frame → Kafka"),
     ("features", "→ vector"),
     ("predict", "→ prediction"),
+    ("read", "→ read by the router"),
     ("decide", "→ decision on disk"),
     ("send", "→ order written"),
     ("total", "tick → order"),

@@ -47,6 +47,7 @@ HOPS = (
     ("frame → Kafka (every frame)", "data_ingestion_frame_to_kafka_seconds", ()),
     ("frame → vector sent", HOP, ("features",)),
     ("→ prediction", HOP, ("predict",)),
+    ("→ read by the router", HOP, ("read",)),
     ("→ decision on disk", HOP, ("decide",)),
     ("→ order written", HOP, ("send",)),
     ("tick → order", HOP, ("total",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -58,6 +59,7 @@ class SqlJournal:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._writing = threading.Lock()
         self._readers = engine.execution_options(read_only=True)
 
     # --- the lease
@@ -238,8 +240,9 @@ class SqlJournal:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
+        # SQLite lets a second writer sleep and try again: in this process they queue, which costs microseconds.
         try:
-            with self._engine.begin() as connection:
+            with self._writing, self._engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise JournalProblem(f"the journal refused a transaction: {error}") from error

@@ -67,20 +67,20 @@ class Predictions:
             account.record(planned, at, more)
         if planned.order is None:
             return None
-        return self._send(prediction, planned.order)
+        return self._send(prediction, planned.order, question.now)
 
     def _not_ours(self, instrument: str) -> None:
         if instrument not in self._strangers:
             self._strangers.add(instrument)
             self._account.alerts.alert("UNKNOWN_INSTRUMENT", f"{instrument} is not traded here", critical=False)
 
-    def _send(self, prediction: Prediction, order: Order) -> Order:
+    def _send(self, prediction: Prediction, order: Order, taken: int) -> Order:
         account = self._account
         journaled = account.clock()
         written: list[int] = []
         sent = self._sender.send(order, lambda: written.append(account.clock()))
         if written:
-            self._measure(prediction, journaled, written[0])
+            self._measure(prediction, taken, journaled, written[0])
         return sent
 
     def _decided(self, prediction: Prediction) -> bool:
@@ -93,7 +93,7 @@ class Predictions:
         explore = self._account.policy.explore
         return None if explore is None else cut_of(self._account.scores(prediction.instrument), explore)
 
-    def _measure(self, prediction: Prediction, journaled: int, written: int) -> None:
+    def _measure(self, prediction: Prediction, taken: int, journaled: int, written: int) -> None:
         """Wall time by hop; what came before the vector was written is turned from session to wall time."""
         observer, clock = self._observer, prediction.clock
         session_age = clock.session_time(prediction.vector_written) - prediction.received_time
@@ -102,5 +102,6 @@ class Predictions:
             observer.hop("features", prediction.vector_written - received)
             observer.hop("total", written - received)
         observer.hop("predict", prediction.predicted - prediction.vector_written)
-        observer.hop("decide", journaled - prediction.predicted)
+        observer.hop("read", taken - prediction.predicted)
+        observer.hop("decide", journaled - taken)
         observer.hop("send", written - journaled)

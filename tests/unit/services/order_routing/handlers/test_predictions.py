@@ -194,7 +194,7 @@ def test_the_latency_of_each_hop_is_told() -> None:
     world = RouterWorld()
     router = world.started()
     router.predictions.handle(a_prediction(now=world.clock.now - 1_000_000), at(0))
-    assert {name for name, _ in world.told.hops} == {"features", "predict", "decide", "send", "total"}
+    assert {name for name, _ in world.told.hops} == {"features", "predict", "read", "decide", "send", "total"}
     assert all(ns >= 0 for _, ns in world.told.hops)
 
 

@@ -94,9 +94,9 @@ class Driven:
 MOVING = ("feature_store_vectors", "model_serving_predictions", "order_routing_decisions", "archive_records")
 
 
-def free_base() -> int:
-    """The first block of ports that is free altogether, below those that the kernel gives to clients."""
-    for base in range(20_000, 32_000, 100):
+def free_base(start: int = 20_000) -> int:
+    """The first block of ports from `start` that is free altogether, below those that the kernel gives to clients."""
+    for base in range(start, 32_000, 100):
         if not any(port_is_taken(base + offset) for offset in PORT_OFFSETS.values()):
             return base
     raise RuntimeError("no free block of ports")

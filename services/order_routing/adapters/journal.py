@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
 
 from libs.trading.decisions import AccountEvent, Decision
 from libs.trading.orders import Fill, Order, OrderState
@@ -59,7 +60,7 @@ class SqlJournal:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
         self._readers = engine.execution_options(read_only=True)
 
     # --- the lease
@@ -249,8 +250,10 @@ class SqlJournal:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
+        # A database in memory is one connection for all threads; in a file every reader has its own.
+        alone = self._writing if isinstance(self._engine.pool, StaticPool) else nullcontext()
         try:
-            with self._readers.connect() as connection:
+            with alone, self._readers.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise JournalProblem(f"the journal cannot be read: {error}") from error

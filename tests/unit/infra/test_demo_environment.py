@@ -57,7 +57,7 @@ def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_is_named_with_its_use_and_the_setting(tmp_path: Path) -> None:
-    environment = open_environment(tmp_path, free_base(), [], 7, 1.0)
+    environment = open_environment(tmp_path, free_base(29_000), [], 7, 1.0)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", environment.port("mlflow")))
         taken.listen()

@@ -85,7 +85,7 @@ DEMO = RetrainSettings(
     emission_ms=250.0,
     horizon_s=8.0,
     label=LabelSettings(threshold_sigmas=0.5),
-    folds=FoldSettings(folds=3, first_share=0.6, embargo_bars=2, holdout_share=0.3, least_rows=80),
+    folds=FoldSettings(folds=3, first_share=0.6, embargo_bars=2, holdout_share=0.3, least_rows=40),
     threshold=ThresholdSettings(quantiles=(0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95), least_trades=8),
     members={
         "lightgbm": TreeSettings(trees=80, depth=4, learning_rate=0.05, least_rows=40, column_share=0.6),

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +15,7 @@ from infra.demo.environment import SERVICES, Environment
 from infra.demo.processes import Program
 from infra.demo.source import Session, Source
 from infra.kafka.broker import answers as broker_answers
+from infra.mlflow.server import answers as mlflow_answers
 
 BAR_SECONDS = 1
 EMISSION_MS = 250
@@ -81,7 +79,10 @@ class Plan:
         module = [sys.executable, "-m"]
         kafka = [*module, "infra.kafka", "serve", "--folder", str(folder / "kafka"), "--port", ports[0]]
         mlflow = [*module, "infra.mlflow", "--folder", str(folder / "mlflow"), "--port", ports[2]]
-        programs = [Program("mlflow", mlflow, env, self.mlflow_answers, ready_seconds=120.0), self._venue()]
+        programs = [
+            Program("mlflow", mlflow, env, lambda: mlflow_answers(self.mlflow_address), ready_seconds=120.0),
+            self._venue(),
+        ]
         if self.external_broker is None:
             argv = [*kafka, "--controller-port", ports[1]]
             programs.insert(0, Program("kafka", argv, env, lambda: broker_answers(self.bootstrap), ready_seconds=90.0))
@@ -165,13 +166,6 @@ class Plan:
             f"{'stop trading':13} grpcurl -plaintext -d '{halt}' {stop}",
             f"{'logs':13} {self.environment.folder / 'logs'}",
         ]
-
-    def mlflow_answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.mlflow_address}/health", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError, http.client.HTTPException):
-            return False
 
     def _archive(self) -> Program:
         return self._service("archive", {"FOLDER": str(self.archive), "ROLL_SECONDS": "2"})

@@ -23,6 +23,15 @@ ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process of that id lives; one that ended and was not waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
 def wait_for(what: Callable[[], T | None], seconds: float = 60.0, why: str = "") -> T:
     """The first answer that is neither None nor False."""
     limit = time.monotonic() + seconds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.builders.processes import is_running
 from tests.e2e.drive import ROOT, free_base
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -52,14 +52,6 @@ class Command:
         finally:
             self.process.kill()
         return code, json.loads(self.output.strip().splitlines()[-1])
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
 def test_without_a_signal_the_gate_refuses_and_nothing_is_ordered(tmp_path: Path) -> None:

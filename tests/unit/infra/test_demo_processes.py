@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra.demo.processes import Program, ProgramFailed, Supervisor
+from tests.builders.processes import is_running
 
 
 @pytest.fixture
@@ -73,11 +74,3 @@ def test_stop_ends_a_program_that_ignores_sigterm_with_its_children(supervisor: 
     while any(is_running(pid) for pid in pids) and time.monotonic() < limit:
         time.sleep(0.05)
     assert not [pid for pid in pids if is_running(pid)]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"

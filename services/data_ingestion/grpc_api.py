@@ -77,6 +77,7 @@ class DataIngestionApi(ingestion_pb2_grpc.DataIngestionServiceServicer):
             for instrument in request.instruments:
                 self._operations.feed(instrument)
         with self._streams.hold(context), self._watchers.join(frozenset(request.instruments)) as watcher:
+            context.send_initial_metadata(())  # says: whatever is made from now on will be seen
             while context.is_active():
                 try:
                     record = watcher.take(WATCH_S)

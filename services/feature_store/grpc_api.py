@@ -79,6 +79,7 @@ class FeatureStoreApi(features_pb2_grpc.FeatureStoreServiceServicer):
         if len(request.instruments) > MAX_INSTRUMENTS:
             self._too_many(context, "instruments", len(request.instruments), MAX_INSTRUMENTS)
         with self._streams.hold(context), self._latest.watch(request.instruments) as watcher:
+            context.send_initial_metadata(())  # says: whatever is made from now on will be seen
             while context.is_active():
                 try:
                     published = watcher.take(TAKE_S)

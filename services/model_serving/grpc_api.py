@@ -96,6 +96,7 @@ class ModelServingApi(predictions_pb2_grpc.ModelServingServiceServicer):
         self, request: pb.WatchPredictionsRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.WatchPredictionsResponse]:
         with self._streams.hold(context), self._watchers.join(frozenset(request.instruments)) as watcher:
+            context.send_initial_metadata(())  # says: whatever is made from now on will be seen
             while context.is_active():
                 try:
                     prediction = watcher.take(WATCH_S)

@@ -72,6 +72,7 @@ def test_watching_sees_what_comes_and_streams_are_capped(place: Place) -> None:
     place.wait_ready()
     stub: Any = place.stub()
     stream = stub.WatchFeatures(pb.WatchFeaturesRequest(instruments=[INSTRUMENT]), timeout=30.0)
+    stream.initial_metadata()  # it has its place now
     other = stub.WatchFeatures(pb.WatchFeaturesRequest(), timeout=30.0)
     with pytest.raises(grpc.RpcError) as caught:
         wait_for(lambda: next(other))

@@ -26,6 +26,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 DRAIN_SECONDS = 5.0
 TASK_SECONDS = 10.0
 READY_INTERVAL_S = 0.1
+LIVE = "live"  # health's name for a process that works, whatever it waits for: what decides whether to restart it
 
 log = get_logger("service")
 
@@ -79,7 +80,8 @@ def run_service(
 
     `add_servicers` registers the servicers and returns their full names (`orders.v1.OrderRoutingService`). Health says
     NOT_SERVING until `is_ready()`, which is asked every 100 ms. At the end: health goes down, calls drain, tasks are
-    told to stop and waited for, then `on_stop` is called in order. Raises `PortInUse` that names the setting."""
+    told to stop and waited for, then `on_stop` is called in order. Raises `PortInUse` that names the setting.
+    The health of the name `live` is SERVING from the start to the end."""
     stop = stop or threading.Event()
     sys.setswitchinterval(0.0005)  # a tick waits no longer for a thread that is busy with something slow
     if threading.current_thread() is threading.main_thread():
@@ -114,6 +116,7 @@ def run_service(
 def serve_health(server: grpc.Server, name: str, services: Sequence[str]) -> Readiness:
     """Add health and reflection for these services; streams of health hold none of the workers."""
     checks = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(2))
+    checks.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     return Readiness(name, checks, ("", *services))

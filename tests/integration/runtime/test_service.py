@@ -131,6 +131,11 @@ def test_health_follows_is_ready() -> None:
         wait_for(lambda: health_of(channel) == NOT_SERVING)
 
 
+def test_a_service_that_waits_is_live_from_the_start() -> None:
+    with running() as (_, channel):
+        assert (health_of(channel, "live"), health_of(channel)) == (SERVING, NOT_SERVING)
+
+
 def test_reflection_lists_the_services() -> None:
     with running() as (_, channel):
         ask = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo

@@ -1,6 +1,6 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: chaos help setup protos locks demo retrain lint check test bench clean
+.PHONY: chaos help setup protos locks demo retrain lint check test bench images cluster-test clean
 
 PYTHON := .venv/bin/python
 export PYTHONPATH := .
@@ -8,6 +8,8 @@ export PYTHONPATH := .
 DEMO_OPTIONS = $(if $(filter command,$(firstword $(origin SECONDS))),--seconds $(SECONDS)) $(if $(RECORDING),--recording $(RECORDING)) \
 	$(if $(SIGNAL),--signal $(SIGNAL)) $(if $(SEED),--seed $(SEED)) $(if $(PORT_BASE),--port-base $(PORT_BASE)) \
 	$(if $(BROKER),--broker $(BROKER))
+IMAGES_OPTIONS = $(if $(ONLY),--only '$(ONLY)') $(if $(TAG),--tag '$(TAG)') $(if $(BASE),--base '$(BASE)') \
+	$(if $(REGISTRY),--registry '$(REGISTRY)') $(if $(LOAD),--load '$(LOAD)') $(if $(BUILD_OPTIONS),--build-options='$(BUILD_OPTIONS)')
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help:            ## this list
@@ -48,6 +50,12 @@ test: lint       ## everything: the checks, then unit, contract, integration and
 bench: setup     ## speed beside named peers
 	@for file in tests/benchmarks/*_bench.py; do \
 		echo; $(PYTHON) -m "tests.benchmarks.$$(basename "$$file" .py)" || exit 1; done
+
+images:          ## all images of the platform; ONLY=NAME,NAME TAG=0.1.0 BASE=IMAGE REGISTRY=HOST/ LOAD='docker push {image}'
+	@$$(PATH="$${PATH#*:}"; command -v python3.11 || command -v python3) -m infra.images $(IMAGES_OPTIONS)
+
+cluster-test: setup ## install into the cluster of KUBECONFIG, use it, break it, clean up; NAMESPACE=NAME KEEP=1 ONLY=NAME,NAME
+	@$(PYTHON) -m tests.cluster $(if $(NAMESPACE),--namespace $(NAMESPACE)) $(if $(KEEP),--keep) $(if $(ONLY),--only '$(ONLY)')
 
 clean:           ## forget every environment of the demo (.state)
 	rm -rf .state

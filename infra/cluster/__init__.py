@@ -1,0 +1,1 @@
+"""What a release on Kubernetes needs once."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from libs.wire.durable import TEMPORARY_SUFFIX, write_durably
+from libs.wire.places import Where, place_at
 from libs.wire.progress import archived_until
 
 __all__ = [
@@ -65,15 +67,11 @@ class ArchivedRecord:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    path: Path
-    topic: str
-    partition: int
-    first_offset: int
-    rows: int
+    """A file that was written: its name within the archive, its bytes, and where the partition goes on behind it."""
 
-    @property
-    def next_offset(self) -> int:
-        return self.first_offset + self.rows
+    name: str
+    size: int
+    next_offset: int
 
 
 def file_name(topic: str, partition: int, first_offset: int) -> str:
@@ -81,105 +79,144 @@ def file_name(topic: str, partition: int, first_offset: int) -> str:
 
 
 class ArchiveWriter:
-    """Writes files under `folder`, one sub-folder for each topic. One process at a time may write a folder."""
+    """Writes files into a place, by topic. One process at a time may write a place."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, where: Where) -> None:
+        self._place = place_at(where)
 
     def remove_temporary(self) -> int:
         """Delete what a killed writer left behind; returns how many files."""
-        left = list(self._folder.glob(f"*/*{TEMPORARY_SUFFIX}"))
-        for path in left:
-            path.unlink()
-        return len(left)
+        return self._place.tidy()
 
-    def write(self, records: Sequence[ArchivedRecord]) -> Path:
-        """Write one file that appears whole or not at all and stays after a power cut; returns its path.
+    def write(self, records: Sequence[ArchivedRecord]) -> list[ArchiveFile]:
+        """Write files that appear whole or not at all and stay after a power cut: one, or as many as the place's limit
+        on a file's size makes of it.
 
-        The records are of one topic and partition and their offsets rise by 1; else ValueError. FileExistsError when
-        the file is there already."""
-        first = records[0]
+        The records are of one topic and partition and their offsets rise by 1; else ValueError. A file that is there
+        with the same bytes, from a try whose answer was lost, stays; FileExistsError for other bytes. What a failed
+        call has written stays, so that the same call again completes it. Raises PlaceAway and PlaceProblem."""
         check_run(records)
-        folder = self._folder / first.topic
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / file_name(first.topic, first.partition, first.offset)
-        if path.exists():
-            raise FileExistsError(f"{path} is archived already")
-        table = _table(records)
-        write_durably(path, lambda file: pq.write_table(table, file, compression="zstd", use_dictionary=["key"]))
-        return path
+        return [self._put(name, data, next_offset) for name, data, next_offset in self._encoded(records)]
+
+    def _encoded(self, records: Sequence[ArchivedRecord]) -> Iterator[tuple[str, bytes, int]]:
+        first, sink = records[0], pa.BufferOutputStream()
+        pq.write_table(_table(records), sink, compression="zstd", use_dictionary=["key"])
+        data = sink.getvalue().to_pybytes()
+        if len(records) > 1 and self._place.most_bytes is not None and len(data) > self._place.most_bytes:
+            half = len(records) // 2
+            yield from self._encoded(records[:half])
+            yield from self._encoded(records[half:])
+            return
+        name = f"{first.topic}/{file_name(first.topic, first.partition, first.offset)}"
+        yield name, data, records[-1].offset + 1
+
+    def _put(self, name: str, data: bytes, next_offset: int) -> ArchiveFile:
+        [size] = self._place.sizes([name])
+        if size is None:
+            self._place.write(name, data)
+        elif size != len(data) or self._place.read(name) != data:
+            raise FileExistsError(f"{self._place.where(name)} is there already, with other records")
+        return ArchiveFile(name, len(data), next_offset)
 
 
 class ArchiveReader:
-    """Reads an archive's folder; a file that appears while reading is seen by the next call."""
+    """Reads an archive; a file that appears while reading is seen by the next call. Everything raises ArchiveDamaged,
+    PlaceAway and PlaceProblem."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, where: Where) -> None:
+        self._place = place_at(where)
 
     def topics(self) -> list[str]:
-        return sorted({path.parent.name for path in self._folder.glob("*/*.parquet")})
+        return self._place.folders()
 
     def partitions(self, topic: str) -> list[int]:
-        return sorted({int(found["partition"]) for _, found in self._named(topic)})
+        return sorted(self._starts(topic))
 
-    def files(self, topic: str, partition: int) -> list[ArchiveFile]:
-        """The files of a partition by first offset. Raises ArchiveDamaged for one that cannot be opened."""
-        paths = [
-            (int(found["offset"]), path) for path, found in self._named(topic) if int(found["partition"]) == partition
-        ]
-        return [ArchiveFile(path, topic, partition, first, _row_count(path)) for first, path in sorted(paths)]
+    def ends(self, topic: str) -> dict[int, ArchiveFile]:
+        """The last file of each partition, behind which archiving goes on. Looks at the last two files of each."""
+        return {number: self._end(topic, number, starts) for number, starts in self._starts(topic).items()}
 
     def next_offset(self, topic: str, partition: int) -> int | None:
         """Where archiving goes on: one after the last record of the last file; None without files."""
-        paths = [
-            (int(found["offset"]), path) for path, found in self._named(topic) if int(found["partition"]) == partition
-        ]
-        if not paths:
-            return None
-        first, path = max(paths)
-        return first + _row_count(path)
+        starts = self._starts(topic).get(partition)
+        return None if starts is None else self._end(topic, partition, starts).next_offset
 
     def records(
         self, topic: str, partition: int | None = None, from_offset: int = 0, *, allow_holes: bool = False
     ) -> Iterator[ArchivedRecord]:
-        """The records of a topic, one partition after the other, each in offset order from `from_offset` on.
+        """The records of a topic, one partition after the other, each in offset order from `from_offset` on; files
+        that end before it are not opened.
 
         An archive may begin later than offset 0. Raises ArchiveDamaged where records are missing between two files
         (unless `allow_holes`), are there twice, or are not what the file's name says."""
-        for number in self.partitions(topic) if partition is None else [partition]:
-            expected: int | None = None
-            previous: Path | None = None
-            for file in self.files(topic, number):
-                if expected is not None and previous is not None:
-                    _check_join(previous, expected, file, allow_holes)
-                previous, expected = file.path, file.next_offset
-                if file.next_offset > from_offset:
-                    yield from (record for record in read_file(file.path) if record.offset >= from_offset)
+        starts = self._starts(topic)
+        for number in sorted(starts) if partition is None else [partition]:
+            yield from self._partition(topic, number, starts.get(number, []), from_offset, allow_holes)
 
-    def _named(self, topic: str) -> Iterator[tuple[Path, re.Match[str]]]:
-        for path in (self._folder / topic).glob("*.parquet"):
-            found = _NAME.fullmatch(path.name)
+    def _partition(
+        self, topic: str, number: int, starts: Sequence[int], from_offset: int, allow_holes: bool
+    ) -> Iterator[ArchivedRecord]:
+        previous, expected = "", None
+        for start in starts[max(bisect_right(starts, from_offset) - 1, 0) :]:
+            name = file_name(topic, number, start)
+            if expected is not None:
+                _check_join(previous, expected, name, start, allow_holes)
+            previous, expected = name, start
+            for record in _records(self._file(topic, name), self._place.where(f"{topic}/{name}")):
+                expected = record.offset + 1
+                if record.offset >= from_offset:
+                    yield record
+
+    def _end(self, topic: str, partition: int, starts: Sequence[int]) -> ArchiveFile:
+        names = [file_name(topic, partition, start) for start in starts[-2:]]
+        ends = [
+            start + self._file(topic, name).metadata.num_rows for start, name in zip(starts[-2:], names, strict=True)
+        ]
+        if len(names) == 2:
+            _check_join(names[0], ends[0], names[1], starts[-1], allow_holes=True)
+        name = f"{topic}/{names[-1]}"
+        [size] = self._place.sizes([name])
+        return ArchiveFile(name, size or 0, ends[-1])
+
+    def _starts(self, topic: str) -> dict[int, list[int]]:
+        """First offsets of the files of each partition, sorted; one listing of the topic."""
+        starts: dict[int, list[int]] = {}
+        for name in self._place.names(topic):
+            found = _NAME.fullmatch(name)
             if found is None or found["topic"] != topic:
+                path = self._place.where(f"{topic}/{name}")
                 raise ArchiveDamaged(
                     f"{path} is no file of topic {topic}: names are <topic>-<partition>-<first offset>"
                 )
-            yield path, found
+            starts.setdefault(int(found["partition"]), []).append(int(found["offset"]))
+        return {number: sorted(starts[number]) for number in sorted(starts)}
+
+    def _file(self, topic: str, name: str) -> pq.ParquetFile:
+        where = self._place.where(f"{topic}/{name}")
+        try:
+            return _parquet(self._place.open(f"{topic}/{name}"), where)
+        except FileNotFoundError as error:
+            raise ArchiveDamaged(f"{where} was there and is gone") from error
 
 
 def read_file(path: Path) -> Iterator[ArchivedRecord]:
     """The records of one file. Raises ArchiveDamaged when they are not those that its name promises."""
-    found = _NAME.fullmatch(path.name)
-    if found is None:
+    if _NAME.fullmatch(path.name) is None:
         raise ArchiveDamaged(f"{path}: the name is not <topic>-<partition>-<first offset of 20 digits>.parquet")
+    yield from _records(_parquet(path, str(path)), str(path))
+
+
+def _records(file: pq.ParquetFile, where: str) -> Iterator[ArchivedRecord]:
+    found = _NAME.fullmatch(where.rpartition("/")[2])
+    assert found is not None, where
     topic, partition, expected = found["topic"], int(found["partition"]), int(found["offset"])
-    file = _open(path)
     if file.schema_arrow.names != SCHEMA.names:
-        raise ArchiveDamaged(f"{path}: columns {file.schema_arrow.names}, not {SCHEMA.names}")
+        raise ArchiveDamaged(f"{where}: columns {file.schema_arrow.names}, not {SCHEMA.names}")
     for batch in file.iter_batches(_READ_ROWS):
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             if row[0] != partition or row[1] != expected:
                 raise ArchiveDamaged(
-                    f"{path}: found partition {row[0]} offset {row[1]} instead of {partition} {expected}"
+                    f"{where}: found partition {row[0]} offset {row[1]} instead of {partition} {expected}"
                 )
             expected += 1
             headers = tuple((header["name"], header["value"]) for header in row[5])
@@ -197,15 +234,11 @@ def check_run(records: Sequence[ArchivedRecord]) -> None:
             )
 
 
-def _check_join(previous: Path, expected: int, file: ArchiveFile, allow_holes: bool) -> None:
-    if file.first_offset < expected:
-        raise ArchiveDamaged(
-            f"offsets {file.first_offset} to {expected - 1} are there twice: in {previous.name} and {file.path.name}"
-        )
-    if file.first_offset > expected and not allow_holes:
-        raise ArchiveDamaged(
-            f"offsets {expected} to {file.first_offset - 1} are missing between {previous.name} and {file.path.name}"
-        )
+def _check_join(previous: str, expected: int, name: str, start: int, allow_holes: bool) -> None:
+    if start < expected:
+        raise ArchiveDamaged(f"offsets {start} to {expected - 1} are there twice: in {previous} and {name}")
+    if start > expected and not allow_holes:
+        raise ArchiveDamaged(f"offsets {expected} to {start - 1} are missing between {previous} and {name}")
 
 
 def _table(records: Sequence[ArchivedRecord]) -> pa.Table:
@@ -225,12 +258,8 @@ def _table(records: Sequence[ArchivedRecord]) -> pa.Table:
     )
 
 
-def _row_count(path: Path) -> int:
-    return int(_open(path).metadata.num_rows)
-
-
-def _open(path: Path) -> pq.ParquetFile:
+def _parquet(source: Any, where: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(source)
     except (OSError, pa.ArrowInvalid) as error:
-        raise ArchiveDamaged(f"{path} cannot be opened: {error}") from error
+        raise ArchiveDamaged(f"{where} cannot be opened: {error}") from error

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from libs.wire.durable import write_durably
+from libs.wire.places import Where, place_at
 
 FILE_NAME = "progress.json"
 VERSION = 1
@@ -35,13 +34,14 @@ class Progress:
     sessions: Mapping[tuple[str, str], SessionProgress] = field(default_factory=dict)
 
 
-def read_progress(folder: Path) -> Progress | None:
-    """None when there is none yet. Raises ProgressUnreadable."""
-    path = folder / FILE_NAME
-    try:
-        document = json.loads(path.read_text())
-    except FileNotFoundError:
+def read_progress(where: Where) -> Progress | None:
+    """None when there is none yet. Raises ProgressUnreadable, PlaceAway and PlaceProblem."""
+    place = place_at(where)
+    data, path = place.read(FILE_NAME), place.where(FILE_NAME)
+    if data is None:
         return None
+    try:
+        document = json.loads(data)
     except ValueError as error:
         raise ProgressUnreadable(f"{path}: {error}") from error
     if not isinstance(document, dict) or document.get("version") != VERSION:
@@ -60,8 +60,9 @@ def read_progress(folder: Path) -> Progress | None:
         raise ProgressUnreadable(f"{path}: {error!r}") from error
 
 
-def write_progress(folder: Path, progress: Progress) -> None:
-    """Replace the progress file at once; call it after the files it tells of are written."""
+def write_progress(where: Where, progress: Progress) -> None:
+    """Replace the progress file at once; call it after the files it tells of are written. Raises PlaceAway and
+    PlaceProblem."""
     document = {
         "version": VERSION,
         "partitions": [
@@ -80,14 +81,14 @@ def write_progress(folder: Path, progress: Progress) -> None:
             for (instrument, session), seen in sorted(progress.sessions.items())
         ],
     }
-    write_durably(folder / FILE_NAME, lambda file: file.write(json.dumps(document, indent=1).encode()))
+    place_at(where).write(FILE_NAME, json.dumps(document, indent=1).encode())
 
 
-def archived_until(folder: Path, instrument: str, session: str) -> int | None:
+def archived_until(where: Where, instrument: str, session: str) -> int | None:
     """The greatest event time (ns, session time) of the market events in files; None before the first.
 
     Events of an instrument are in one partition in order, so when this has passed a time, everything that the log said
     before that moment is in files, save what a venue reported late."""
-    progress = read_progress(folder)
+    progress = read_progress(where)
     seen = progress.sessions.get((instrument, session)) if progress else None
     return None if seen is None else seen.until

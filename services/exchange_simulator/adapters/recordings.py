@@ -68,12 +68,13 @@ def _convert(files: Sequence[Path], folder: Path, digest: str) -> list[Path]:
     marker = folder / "WHOLE"
     if marker.exists():
         return [folder / TOPIC / name for name in marker.read_text().split()]
-    writer, capture, offset, paths = ArchiveWriter(folder), Capture(), 0, []
+    writer, capture, offset = ArchiveWriter(folder), Capture(), 0
+    paths: list[Path] = []
     for left in folder.glob(f"{TOPIC}/*"):
         left.unlink()  # of a conversion that was killed
     for number, path in enumerate(files, 1):
         records = _records(capture, path, digest, offset, is_last=number == len(files))
-        paths.append(writer.write(records))
+        paths += [folder / file.name for file in writer.write(records)]
         offset += len(records)
     marker.write_text("\n".join(path.name for path in paths))
     return paths

@@ -63,8 +63,10 @@ def test_records_come_back_as_they_were_whatever_the_files(
 
 
 def test_a_file_is_named_by_topic_partition_and_first_offset(tmp_path: Path) -> None:
-    path = ArchiveWriter(tmp_path).write([a_record(17, 3)])
-    assert path == tmp_path / TOPIC / "market.events-3-00000000000000000017.parquet"
+    [file] = ArchiveWriter(tmp_path).write([a_record(17, 3)])
+    assert file.name == f"{TOPIC}/market.events-3-00000000000000000017.parquet"
+    assert file.next_offset == 18
+    assert (tmp_path / file.name).stat().st_size == file.size
     assert list(tmp_path.rglob("*.tmp")) == []
 
 
@@ -94,8 +96,9 @@ def test_records_that_are_there_twice_are_named(tmp_path: Path) -> None:
         list(reader.records(TOPIC))
 
 
-def test_a_file_is_never_replaced(tmp_path: Path) -> None:
+def test_a_file_is_never_replaced_by_other_records(tmp_path: Path) -> None:
     archive(tmp_path, range(3))
+    ArchiveWriter(tmp_path).write([a_record(n) for n in range(3)])  # a try whose answer was lost
     with pytest.raises(FileExistsError):
         ArchiveWriter(tmp_path).write([a_record(0)])
 

@@ -102,7 +102,7 @@ class Folder:
 
     def check(self) -> None:
         if not self.path.is_dir():
-            raise PlaceProblem(f"{self.path}: no such folder")
+            raise PlaceProblem(f"{self.path}: no such archive folder")
 
     def folders(self) -> list[str]:
         return sorted({path.parent.name for path in self.path.glob(f"*/*{_PARQUET}")})

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import difflib
+import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from libs.trading.market import MarketRecord
-from libs.wire.archive import ArchiveReader, archived_until
+from libs.wire.archive import ArchiveReader
 from libs.wire.market import decode_record
 from libs.wire.payload import check_payload
-from libs.wire.progress import read_progress
+from libs.wire.places import Place, PlaceAway, PlaceProblem, Where, open_place, place_at
+from libs.wire.progress import SessionProgress, read_progress
 from pipelines.retrain.adapters.run_folder import RunError
 
 TOPIC = "market.events"
 POLL_S = 0.5
 
 
-def find_session(archive: Path, instrument: str | None, session: str | None) -> tuple[str, str]:
+def archive_at(address: str) -> Place:
+    """The archive at a folder or `s3://bucket/prefix`. Raises RunError for an address that is neither."""
+    try:
+        return open_place(address, os.environ)
+    except PlaceProblem as error:
+        raise RunError(f"--archive: {error}") from error
+
+
+def check_archive(archive: Where) -> None:
+    """Raises RunError when there is no such folder or bucket, PlaceAway when it does not answer."""
+    try:
+        place_at(archive).check()
+    except PlaceProblem as error:
+        raise RunError(f"--archive: {error}") from error
+
+
+def find_session(archive: Where, instrument: str | None, session: str | None) -> tuple[str, str]:
     """The one (instrument, session) that is meant; None where there is only one to choose.
 
     Raises RunError that lists what the archive holds and names the nearest to a misspelt one.
     """
-    if not archive.is_dir():
-        raise RunError(f"{archive}: no such archive folder")
+    check_archive(archive)
     progress = read_progress(archive)
     known = sorted(progress.sessions) if progress else []
     if not known:
@@ -48,28 +64,33 @@ def _one(what: str, wanted: str | None, known: list[str]) -> str:
 
 
 def wait_until_archived(
-    archive: Path, instrument: str, session: str, until_ns: int, patience_s: float, progress: Callable[[str], None]
+    archive: Where, instrument: str, session: str, until_ns: int, patience_s: float, progress: Callable[[str], None]
 ) -> None:
     """Return once the session is archived past `until_ns` (session time) or has ended. Raises RunError after
     `patience_s` without that."""
     deadline = time.monotonic() + patience_s
     while True:
-        reached = archived_until(archive, instrument, session)
-        if reached is not None and reached >= until_ns:
+        seen, away = _reached(archive, instrument, session)
+        if seen is not None and (seen.until >= until_ns or seen.ended):
             return
-        found = read_progress(archive)
-        if found is not None and found.sessions[instrument, session].ended:
-            return
-        missing = (until_ns - (reached or 0)) / 1e9
+        missing = (until_ns - (seen.until if seen else 0)) / 1e9
+        state = away or f"{archive}: {missing:.1f} s of the stretch are not archived"
         if time.monotonic() > deadline:
-            raise RunError(
-                f"{archive}: {missing:.1f} s of the stretch are not archived after {patience_s:g} s of waiting"
-            )
-        progress(f"waiting for the archive, {missing:.1f} s of session time to come")
+            raise RunError(f"{state} after {patience_s:g} s of waiting")
+        progress(f"waiting for the archive, {away or f'{missing:.1f} s of session time to come'}")
         time.sleep(POLL_S)
 
 
-def archive_log(archive: Path, instrument: str, session: str, until_ns: int) -> Iterator[tuple[int, MarketRecord]]:
+def _reached(archive: Where, instrument: str, session: str) -> tuple[SessionProgress | None, str]:
+    """How far the session is archived, or why that cannot be seen now."""
+    try:
+        progress = read_progress(archive)
+    except PlaceAway as error:
+        return None, str(error)
+    return (progress.sessions.get((instrument, session)) if progress else None), ""
+
+
+def archive_log(archive: Where, instrument: str, session: str, until_ns: int) -> Iterator[tuple[int, MarketRecord]]:
     """(offset, record) of one session in log order, up to the first record that begins after `until_ns`.
 
     Raises ArchiveDamaged or MalformedMessage that name the file or field.

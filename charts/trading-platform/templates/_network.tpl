@@ -73,7 +73,7 @@ spec:
     {{- else if include "trading-platform.uses" (list $root $row.to) }}
     {{- $outside := index $v.networkPolicy.external $row.to }}
     - ports:
-        {{- range $outside.ports }}
+        {{- range $outside.ports | default (include "trading-platform.portsOf" (list $root $row.to) | fromJsonArray) }}
         - {port: {{ int . }}}
         {{- end }}
       {{- with $outside.to }}
@@ -92,4 +92,22 @@ spec:
 {{- else if eq $to "objects" }}{{ if $v.archive.place }}true{{ end }}
 {{- else if eq $to "notifications" }}{{ if $v.notifications.existingSecret }}true{{ end }}
 {{- else }}true{{ end }}
+{{- end }}
+
+{{- /* The ports in the addresses of something outside, as JSON. */ -}}
+{{- define "trading-platform.portsOf" -}}
+{{- $v := (index . 0).Values -}}
+{{- $to := index . 1 -}}
+{{- $ports := list -}}
+{{- if eq $to "kafka" }}
+{{- range splitList "," $v.kafka.bootstrap }}{{ $ports = append $ports (splitList ":" . | last | int) }}{{ end }}
+{{- else }}
+{{- $addresses := dict "mlflow" (list $v.mlflow.uri) "venue" (list $v.venue.httpUrl $v.venue.streamUrl) "traces" (list $v.tracing.endpoint) "objects" (list ($v.archive.endpoint | default "https://s3")) }}
+{{- range compact (get $addresses $to | default list) }}
+{{- $url := urlParse . }}
+{{- $given := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
+{{- $ports = append $ports ($given | default (ternary "443" "80" (has $url.scheme (list "https" "wss"))) | int) }}
+{{- end }}
+{{- end }}
+{{- $ports | uniq | toJson }}
 {{- end }}

@@ -6,6 +6,7 @@ One gRPC service: settings, account, headless Service, budget, network policy an
   single     never two at once                  waits     of topics, journal
   settings   names without the prefix           podName   a setting that gets the pod's name
   secretEnv  [{name, secret, key}]              envFrom   [secret]: all keys of a secret
+  env        more of the container's environment
   files      [{name, path, secret, optional}]   claims    [{name, path, size}] one volume per pod
   volume     {name, path, claim}: one claim shared with others
   ports      [{name, port}] beside grpc and metrics
@@ -141,6 +142,7 @@ containers:
       - name: {{ $prefix }}{{ . }}
         valueFrom: {fieldRef: {fieldPath: metadata.name}}
       {{- end }}
+      {{- with $spec.env }}{{ toYaml . | nindent 6 }}{{ end }}
       {{- range $spec.secretEnv }}
       - name: {{ .name }}
         valueFrom: {secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}}

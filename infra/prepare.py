@@ -20,6 +20,8 @@ PYTHON = VENV / "bin" / "python"
 BOOTSTRAP = ROOT / "requirements" / "bootstrap.txt"
 LOCK = ROOT / "requirements" / "dev.txt"
 STAMPS = ROOT / ".cache" / "stamps"
+KUBECONFORM = "github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0"
+TOOLS = ROOT / ".cache" / "tools" / KUBECONFORM.rpartition("/")[2]
 APT = {"java": "openjdk-17-jre-headless", "mvn": "maven", "make": "make", "venv": "python3.11-venv"}
 # Settings of pip that mean the same to uv, so that whoever taught pip where packages come from need not say it twice.
 PIP_TO_UV = {
@@ -39,6 +41,7 @@ def main() -> int:
         once("environment", [BOOTSTRAP, LOCK], make_environment, needs=PYTHON)
         once("protos", [*sorted((ROOT / "protos").rglob("*.proto")), LOCK], generate_protos, needs=None)
         run([str(PYTHON), "-m", "infra.kafka", "fetch"])
+        build_kubeconform()
     except subprocess.CalledProcessError as error:
         print(f"failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
         return 1
@@ -125,6 +128,22 @@ def generate_protos() -> None:
     outputs = ["--python_out=.", "--pyi_out=.", "--grpc_python_out=.", "--mypy_grpc_out=quiet,only_sync:."]
     path = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     run([str(PYTHON), "-m", "grpc_tools.protoc", "-I.", *outputs, *files], {**os.environ, "PATH": path})
+
+
+def kubeconform() -> str | None:
+    """Where kubeconform is, which checks the chart's objects against Kubernetes' schemas: on PATH, or built by set-up."""
+    ours = TOOLS / "kubeconform"
+    return shutil.which("kubeconform") or (str(ours) if ours.exists() else None)
+
+
+def build_kubeconform() -> None:
+    """Built once where Go is there; nothing but the chart's tests needs it, so that its absence stops nobody."""
+    if kubeconform() is not None or shutil.which("go") is None:
+        return
+    print(f"building {KUBECONFORM}, once", flush=True)
+    built = subprocess.run(["go", "install", KUBECONFORM], env={**os.environ, "GOBIN": str(TOOLS)})
+    if built.returncode != 0:
+        print("kubeconform could not be built: the chart's tests that need it are left out", file=sys.stderr)
 
 
 def run(argv: Sequence[str], env: dict[str, str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Runs every test as `make test` does, and says what a machine without recorded data leaves out."""
+"""Runs every test as `make test` does, and says what a machine without recorded data or a tool leaves out."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.chart.tools import missing_tools
 from tests.conftest import DATA_SETTING, WITH_REAL_PARTS, recorded_data
 
 ROOT = Path(__file__).parents[1]
-QUICK = ("architecture", "unit")
+QUICK = ("architecture", "unit", "chart")
 TOOLS = ("java", "buf", "ruff", "mypy", "lint-imports")
 
 
 def main() -> int:
     """pytest's own exit code; with CI=true missing data or a missing tool is a failure before anything runs."""
-    tools = [f"the program {tool}" for tool in TOOLS if shutil.which(tool) is None]
+    missing = [f"the program {tool}" for tool in TOOLS if shutil.which(tool) is None]
+    missing += [f"{tool} (of the chart; install it with: {remedy})" for tool, remedy in missing_tools().items()]
     data = recorded_data()
-    missing = tools if data.is_dir() else [*tools, f"recorded market data at {data} ({DATA_SETTING})"]
+    if not data.is_dir():
+        missing.append(f"recorded market data at {data} ({DATA_SETTING})")
     if missing and os.environ.get("CI") == "true":
         print(f"missing: {', '.join(missing)}; with CI=true that is a failure", file=sys.stderr)
         return 1

@@ -1,20 +1,15 @@
-"""Compiled kernels inside an image: made once while it is built, found at every start, also on a read-only root.
+"""Where an image keeps its compiled kernels: found at every start, also on a read-only root.
 
-`python -m infra.kernels` compiles into NUMBA_CACHE_DIR; NUMBA_CACHE_LOCATOR_CLASSES names `BakedKernels`."""
+NUMBA_CACHE_LOCATOR_CLASSES names `BakedKernels`; numba imports it while kernels are being imported: it imports none."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 from numba.core.caching import UserProvidedCacheLocator
-
-from libs.trading.features.catalogue import full_spec
-from libs.trading.features.engine import compile_kernels
-from libs.trading.market import NS_PER_SECOND
 
 
 class BakedKernels(UserProvidedCacheLocator):
@@ -46,20 +41,3 @@ def writable_copy(baked: Path) -> Path:
         except OSError:  # the other process was first
             shutil.rmtree(making)
     return copy
-
-
-def main() -> int:
-    """Compile every kernel for the machine that the environment names."""
-    names = ("NUMBA_CACHE_DIR", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
-    missing = [name for name in names if not os.environ.get(name)]
-    if missing:
-        print(f"set {', '.join(missing)}: kernels of an image run on another machine than this", file=sys.stderr)
-        return 1
-    compile_kernels(full_spec(NS_PER_SECOND, NS_PER_SECOND // 4))
-    baked = list(Path(os.environ["NUMBA_CACHE_DIR"]).rglob("*.nbc"))
-    print(f"{len(baked)} kernels for {os.environ['NUMBA_CPU_NAME']}")
-    return 0 if baked else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

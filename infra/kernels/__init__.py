@@ -1,0 +1,1 @@
+"""Kernels that are compiled while an image is built."""

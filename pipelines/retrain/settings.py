@@ -122,12 +122,15 @@ PRESETS = {"demo": DEMO, "production": PRODUCTION}
 
 
 class Source(_Frozen):
-    """Real bars in `data`, or the stretch [from_ns, to_ns) of as-of of one session in `archive`."""
+    """Real bars in `data`; or of `archive` the stretch [from_ns, to_ns) of as-of of one session or, when `window` says
+    how long it is, of every session with one provenance."""
 
     data: Path | None = None
-    archive: Path | None = None
+    archive: str | None = None
     instrument: str | None = None
     session: str | None = None
+    window: str | None = None
+    provenance: Literal["SIMULATED", "RECORDED", "LIVE"] | None = None
     from_ns: int = 0
     to_ns: int | None = None
     patience_s: float = Field(default=600.0, ge=0.0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from libs.trading.features.catalogue import DEFAULT_VIEW, full_spec
@@ -42,7 +40,7 @@ def small_settings(seed: int = 42, **changes: object) -> RetrainSettings:
 
 
 def a_request(settings: RetrainSettings | None = None) -> Request:
-    return Request(source=Source(archive=Path("nowhere")), settings=settings or small_settings())
+    return Request(source=Source(archive="nowhere"), settings=settings or small_settings())
 
 
 def a_snapshot(folder: RunFolder, market: Market | None = None, provenance: str = "SIMULATED") -> World:

@@ -30,9 +30,12 @@ def make_keys(folder: Path) -> list[Path]:
     return [public_file(folder, name) for name in (TRAINING, GATE)]
 
 
-def read_keys(folder: Path) -> tuple[Ed25519PrivateKey, Ed25519PrivateKey]:
-    """Training's and the gate's private key. Raises RunError that says how to make them."""
+def read_key(folder: Path, name: str) -> Ed25519PrivateKey:
+    """One private key, "training" or "gate". Raises RunError that says how to make it; nothing is made here."""
     try:
-        return load_private(private_file(folder, TRAINING)), load_private(private_file(folder, GATE))
+        return load_private(private_file(folder, name))
     except BundleError as error:
-        raise RunError(f"{error}; `python -m pipelines.retrain keys --keys {folder}` makes a pair of each") from error
+        raise RunError(
+            f"the {name} key: {error}; `python -m pipelines.retrain keys --keys {folder}` makes a pair of each, a "
+            "release mounts them from its secrets"
+        ) from error

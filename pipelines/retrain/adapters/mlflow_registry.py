@@ -8,22 +8,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.retrain.adapters.run_folder import RunError
+from pipelines.retrain.adapters.run_folder import NotYet, RunError
 
 EXPERIMENT = "retrain"
 ARTIFACTS = "bundle"
 DIGEST_TAG = "bundle_digest"
+RUN_TAG = "retrain_run"
+SETTLED_TAG = "registration"
+SETTLED = "complete"
+ALIAS_TAG = "alias_at_registration"
 NO_WAIT = 0  # seconds; a version made from files that are there already is ready at once
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+# What a server says that is away, behind a proxy without it, or whose database is away; everything else is an answer.
+AWAY = ("", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED", "REQUEST_LIMIT_EXCEEDED", "ABORTED")
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
+    """`settled`: its registration was completed before, with `alias`; nothing is left to do. `new`: made just now."""
+
     version: int
     new: bool
+    digest: str
+    settled: bool = False
+    alias: str | None = None
 
 
 class Registry:
-    """One registered model on one MLflow server. Raises RunError that names the server when it does not answer."""
+    """One registered model on one MLflow server. Raises NotYet that names the server when it does not answer, RunError
+    when it refuses."""
 
     def __init__(self, uri: str, model: str) -> None:
         self._uri, self._model = uri, model
@@ -34,53 +47,86 @@ class Registry:
         try:
             return int(self._client.get_model_version_by_alias(self._model, "champion").version)
         except self._failure as error:
-            if _code(error) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            if _code(error) in ABSENT:
                 return None
-            raise self._down(error) from error
+            raise self._problem(error) from error
 
     def register(
         self,
         bundle: Path,
         digest: str,
         run_name: str,
+        window: bool,
         parameters: Mapping[str, str],
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         extra: Mapping[str, Path],
     ) -> Registered:
-        """Log the bundle's plain files and make a version of them; the same digest is registered once.
+        """Log the bundle's plain files and make a version of them; the same digest is registered once, and for a
+        `window` the same run name too.
 
         `extra` are files of the report by artifact folder, beside the bundle.
         """
+        tags = {**tags, DIGEST_TAG: digest, RUN_TAG: run_name}
+        keys = {DIGEST_TAG: digest} | ({RUN_TAG: run_name} if window else {})
         try:
             self._make_model()
-            if (known := self._version_of(digest)) is not None:
-                return Registered(known, new=False)
-            run = self._client.create_run(self._experiment(), run_name=run_name, tags=dict(tags))
-            for name, text in parameters.items():
-                self._client.log_param(run.info.run_id, name, text)
-            for name, value in metrics.items():
-                self._client.log_metric(run.info.run_id, name, value)
-            self._client.log_artifacts(run.info.run_id, str(bundle), ARTIFACTS)
-            for folder, file in extra.items():
-                self._client.log_artifact(run.info.run_id, str(file), folder)
-            self._client.set_terminated(run.info.run_id)
-            made = self._client.create_model_version(
-                self._model,
-                f"runs:/{run.info.run_id}/{ARTIFACTS}",
-                run.info.run_id,
-                tags={**tags, DIGEST_TAG: digest},
-                await_creation_for=NO_WAIT,
-            )
-            return Registered(int(made.version), new=True)
+            if (known := self._oldest(keys)) is not None:
+                return _known(known)
+            run_id = self._log_run(bundle, run_name, parameters, metrics, tags, extra)
+            source = f"runs:/{run_id}/{ARTIFACTS}"
+            made = self._client.create_model_version(self._model, source, run_id, tags=tags, await_creation_for=NO_WAIT)
+            # Whoever registers the same at the same time looks now as well: both keep the older one.
+            oldest = self._oldest(keys)
+            if oldest is not None and int(oldest.version) < int(made.version):
+                self._client.delete_model_version(self._model, str(made.version))
+                return _known(oldest)
+            return Registered(int(made.version), True, digest)
         except self._failure as error:
-            raise self._down(error) from error
+            raise self._problem(error) from error
 
     def set_alias(self, alias: str, version: int) -> None:
         try:
             self._client.set_registered_model_alias(self._model, alias, str(version))
         except self._failure as error:
-            raise self._down(error) from error
+            raise self._problem(error) from error
+
+    def settle(self, version: int) -> None:
+        """Say that nothing of this registration is left to do: from now on only people and later versions move its
+        aliases."""
+        try:
+            self._client.set_model_version_tag(self._model, str(version), SETTLED_TAG, SETTLED)
+        except self._failure as error:
+            raise self._problem(error) from error
+
+    def tag_model(self, tags: Mapping[str, str]) -> None:
+        """Tags of the registered model itself, which is made where it is absent."""
+        try:
+            self._make_model()
+            for name, text in tags.items():
+                self._client.set_registered_model_tag(self._model, name, text)
+        except self._failure as error:
+            raise self._problem(error) from error
+
+    def _log_run(
+        self,
+        bundle: Path,
+        run_name: str,
+        parameters: Mapping[str, str],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        extra: Mapping[str, Path],
+    ) -> str:
+        run = self._client.create_run(self._experiment(), run_name=run_name, tags=dict(tags))
+        for name, text in parameters.items():
+            self._client.log_param(run.info.run_id, name, text)
+        for name, value in metrics.items():
+            self._client.log_metric(run.info.run_id, name, value)
+        self._client.log_artifacts(run.info.run_id, str(bundle), ARTIFACTS)
+        for folder, file in extra.items():
+            self._client.log_artifact(run.info.run_id, str(file), folder)
+        self._client.set_terminated(run.info.run_id)
+        return str(run.info.run_id)
 
     def _make_model(self) -> None:
         try:
@@ -93,12 +139,29 @@ class Registry:
         found = self._client.get_experiment_by_name(EXPERIMENT)
         return str(found.experiment_id) if found is not None else str(self._client.create_experiment(EXPERIMENT))
 
-    def _version_of(self, digest: str) -> int | None:
-        found = self._client.search_model_versions(f"name = '{self._model}' and tag.{DIGEST_TAG} = '{digest}'")
-        return max((int(version.version) for version in found), default=None)
+    def _oldest(self, keys: Mapping[str, str]) -> Any:
+        """The oldest version that has one of these tags."""
+        found = [
+            version
+            for name, text in keys.items()
+            for version in self._client.search_model_versions(f"name = '{self._model}' and tag.{name} = '{text}'")
+        ]
+        return min(found, key=lambda version: int(version.version), default=None)
 
-    def _down(self, error: Exception) -> RunError:
-        return RunError(f"MLflow at {self._uri}: {str(error).splitlines()[0][:300]}")
+    def _problem(self, error: Exception) -> RunError:
+        kind = NotYet if _code(error) in AWAY else RunError
+        return kind(f"MLflow at {self._uri}: {str(error).splitlines()[0][:300]}")
+
+
+def _known(version: Any) -> Registered:
+    alias = version.tags.get(ALIAS_TAG, "none")
+    return Registered(
+        int(version.version),
+        False,
+        version.tags.get(DIGEST_TAG, ""),
+        version.tags.get(SETTLED_TAG) == SETTLED,
+        None if alias == "none" else alias,
+    )
 
 
 def _open(uri: str) -> tuple[Any, type[Exception]]:

@@ -7,7 +7,7 @@ from libs.bundle.manifest import MODEL_NAME
 from libs.bundle.verdict import to_message
 from libs.runtime.kafka import KafkaConfig, open_producer
 from libs.wire.payload import payload_header
-from pipelines.retrain.adapters.run_folder import RunError
+from pipelines.retrain.adapters.run_folder import NotYet
 from protos.market.v1 import market_pb2
 from protos.models.v1 import models_pb2
 
@@ -18,7 +18,7 @@ PATIENCE_S = 20.0
 def tell_registered(
     kafka: KafkaConfig, bundle: Bundle, version: int, alias: str, evidence: int, reasons: str, time_ns: int
 ) -> None:
-    """Send one record and wait for the broker's acknowledgement. Raises RunError when it does not come."""
+    """Send one record and wait for the broker's acknowledgement. Raises NotYet when it does not come."""
     event = models_pb2.ModelEvent(
         model_name=MODEL_NAME,
         version=version,
@@ -38,6 +38,6 @@ def tell_registered(
         sent = producer.send(TOPIC, key=MODEL_NAME.encode(), value=value, headers=headers)
         sent.result(PATIENCE_S)
     except Exception as error:
-        raise RunError(f"{TOPIC} at {kafka.bootstrap} did not take the registration: {error!r}") from error
+        raise NotYet(f"{TOPIC} at {kafka.bootstrap} did not take the registration: {error!r}") from error
     finally:
         producer.close(1.0)

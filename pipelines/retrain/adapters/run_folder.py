@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from libs.wire.durable import write_durably
+
 
 class RunError(Exception):
     """A run that cannot go on; the message says what to do."""
+
+
+class NotYet(RunError):
+    """Something outside is away or not there yet: trying again later may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,14 @@ class RunFolder:
         """A member fitted on all rows before the hold-out."""
         return self.path / "train" / "members" / file_name
 
+    def fit(self, member: str, fold: str) -> Path:
+        """One member fitted on one fold's rows ("1", "2", … or "final"), in its own format."""
+        return self.path / "fits" / f"{member}-{fold}.model"
+
+    def finished(self, step: str) -> Path:
+        """Says with which inputs a step ended."""
+        return self.path / "finished" / f"{step}.json"
+
     @property
     def calibration(self) -> Path:
         return self.path / "calibrate" / "calibration.json"
@@ -86,6 +100,11 @@ class RunFolder:
         return sum(1 for other in self.path.parent.glob("*/gate/summary.json") if other != self.verdicts)
 
     @property
+    def circumstances(self) -> Path:
+        """What the gate found outside the run's own files when it judged: trials, champion, times."""
+        return self.path / "gate" / "circumstances.json"
+
+    @property
     def plots(self) -> Path:
         return self.path / "gate" / "report.png"
 
@@ -100,8 +119,13 @@ class RunFolder:
 
 
 def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
+    write_whole(path, (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """The file appears with all of its bytes or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    write_durably(path, lambda file: file.write(data))
 
 
 def read_facts(path: Path, step: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from libs.wire.durable import write_durably
 from pipelines.retrain.adapters.run_folder import RunError
 
 Column = NDArray[Any]
@@ -24,7 +25,8 @@ def write_columns(path: Path, columns: Columns) -> None:
         name: pa.array(values.tolist()).dictionary_encode() if values.dtype.kind == "U" else pa.array(values)
         for name, values in columns.items()
     }
-    pq.write_table(pa.table(arrays), path, compression="zstd")
+    table = pa.table(arrays)
+    write_durably(path, lambda file: pq.write_table(table, file, compression="zstd"))
 
 
 def read_columns(path: Path, step: str) -> dict[str, Column]:

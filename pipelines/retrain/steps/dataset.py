@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from libs.bundle.digest import array_digest, sha256
 from libs.trading.labels import LabelSpec, outcomes, uniqueness
+from libs.wire.durable import write_durably
 from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_facts, write_facts
 from pipelines.retrain.adapters.tables import Columns, pick, read_columns, write_columns
 
@@ -40,7 +41,7 @@ def dataset(run: RunFolder, spec: LabelSpec) -> None:
     columns["weight"] = _weights(columns)
     matrix = np.ascontiguousarray(features[kept])
     write_columns(run.dataset_table, columns)
-    np.save(run.dataset_features, matrix)
+    write_durably(run.dataset_features, lambda file: np.save(file, matrix))
     write_facts(
         run.dataset_facts,
         {

@@ -22,7 +22,7 @@ from pipelines.retrain.adapters.onnx_session import Scorer, open_graph
 from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_facts, write_facts
 from pipelines.retrain.adapters.tables import Columns, read_columns
 from pipelines.retrain.steps.calibrate import Calibrator
-from pipelines.retrain.steps.train import load_features
+from pipelines.retrain.steps.fits import load_features
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.float32]
@@ -61,10 +61,13 @@ def export(run: RunFolder, members: Mapping[str, Member], spec: LabelSpec, code_
     _write_parity(run, fitted, votes, graph, judged)
     score = open_graph(graph)
     golden = _golden(score, judged, features[held])
-    if run.bundle.exists():
-        shutil.rmtree(run.bundle)
     manifest = _manifest(run, fitted, votes, spec, trained, calibration, columns, code_version, seed)
-    return write_bundle(run.bundle, manifest, graph, {n: fitted.models[n] for n in fitted.weights}, golden)
+    begun = run.bundle.with_name(f"{run.bundle.name}.begun")
+    shutil.rmtree(begun, ignore_errors=True)
+    digest = write_bundle(begun, manifest, graph, {n: fitted.models[n] for n in fitted.weights}, golden)
+    shutil.rmtree(run.bundle, ignore_errors=True)
+    begun.rename(run.bundle)
+    return digest
 
 
 def read_fitted(run: RunFolder, members: Mapping[str, Member]) -> Fitted:

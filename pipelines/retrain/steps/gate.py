@@ -12,11 +12,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from libs.bundle import verdict as signed
+from libs.bundle.canonical import to_bytes as canonical
+from libs.bundle.digest import sha256
 from libs.bundle.folder import Bundle, attach_report, attach_verdicts, read_bundle
 from libs.bundle.trust import Scope
 from libs.trading.metrics import class_frequencies
 from pipelines.retrain.adapters.onnx_session import Scorer, open_graph
-from pipelines.retrain.adapters.scored_table import ScoredTable, TableError, read_scored
+from pipelines.retrain.adapters.run_folder import RunError
+from pipelines.retrain.adapters.scored_table import TableError, read_scored
 from pipelines.retrain.gates import integrity as lines_of_integrity
 from pipelines.retrain.gates.case import Latency, Scored
 from pipelines.retrain.gates.evidence import Evidence, evidence
@@ -54,11 +57,12 @@ class Checks:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Both verdicts as signed, and the report they name."""
+    """Both verdicts, and the report they name (as JSON values and as the bytes beside the bundle)."""
 
     integrity: signed.IntegrityVerdict
     evidence: signed.EvidenceVerdict
     report: Mapping[str, Any]
+    report_bytes: bytes
 
 
 def judge(
@@ -76,18 +80,62 @@ def judge(
     `clock_ns` times inference. Raises BundleError for a bundle that is not the one written, TableError for tables that
     cannot be judged.
     """
+    measured = measure(folder, holdout_table, checks, clock_ns)
+    verdicts = consider(folder, oof_table, holdout_table, meta, policy, checks, measured)
+    sign_integrity(folder, verdicts, keys.training)
+    sign_evidence(folder, verdicts, keys.gate)
+    return verdicts
+
+
+def measure(folder: Path, holdout_table: Path, checks: Checks, clock_ns: Callable[[], int]) -> Measured:
+    """The finished bundle over the hold-out's own features: does it say what was judged, and how fast."""
+    features, table = checks.hold_out_features, read_scored(holdout_table)
+    if features is None:
+        return Measured(None, None)
+    if len(features) != table.order.size:
+        raise TableError(f"{len(features)} rows of features for {table.order.size} judged rows")
+    graph, ordered = open_graph(read_bundle(folder).onnx), features[table.order]
+    difference = float(np.max(np.abs(graph(ordered)[0] - table.rows.probabilities)))
+    return Measured(difference, Latency(_p99_ms(graph, ordered, clock_ns), LATENCY_CALLS))
+
+
+def consider(
+    folder: Path,
+    oof_table: Path,
+    holdout_table: Path,
+    meta: DatasetMeta,
+    policy: Policy,
+    checks: Checks,
+    measured: Measured,
+) -> Verdicts:
+    """Both verdicts and the report, nothing written: the same inputs give the same bytes, so that whoever signs can
+    work it out again."""
     bundle = read_bundle(folder)
-    oof, hold_out = read_scored(oof_table).rows, read_scored(holdout_table)
-    graph = open_graph(bundle.onnx)
-    measured = _measure(graph, checks.hold_out_features, hold_out, clock_ns)
-    integrity = _integrity(bundle, graph, oof, hold_out.rows, checks)
-    assessment = evaluate(build_case(bundle.manifest, oof, hold_out.rows, meta, measured), policy)
+    oof, hold_out = read_scored(oof_table).rows, read_scored(holdout_table).rows
+    integrity = _integrity(bundle, open_graph(bundle.onnx), oof, hold_out, checks)
+    assessment = evaluate(build_case(bundle.manifest, oof, hold_out, meta, measured), policy)
     found = evidence(assessment, policy)
     report = contents(bundle.digest, assessment, integrity, found, policy)
-    report_digest = attach_report(folder, to_bytes(report))
-    verdicts = _verdicts(bundle, report_digest, integrity, found, policy, report)
-    attach_verdicts(folder, signed.sign(verdicts.integrity, keys.training), signed.sign(verdicts.evidence, keys.gate))
-    return verdicts
+    return _verdicts(bundle, to_bytes(report), integrity, found, policy, report)
+
+
+def sign_integrity(folder: Path, verdicts: Verdicts, training: Ed25519PrivateKey) -> None:
+    """Put the report and the integrity verdict beside the bundle."""
+    attach_report(folder, verdicts.report_bytes)
+    attach_verdicts(folder, signed.sign(verdicts.integrity, training), None)
+
+
+def sign_evidence(folder: Path, verdicts: Verdicts, gate: Ed25519PrivateKey) -> None:
+    """Put the evidence verdict beside a bundle whose report and integrity verdict are these. Raises RunError when they
+    are not: the gate's key signs what the gate worked out, not what it was given."""
+    bundle = read_bundle(folder)
+    if bundle.report is None or bundle.integrity is None:
+        raise RunError("the bundle has no integrity verdict: run the step 'integrity' first")
+    if bundle.report != verdicts.report_bytes:
+        raise RunError("report.json is not what the gate works out from the run's tables: run 'integrity' again")
+    if bundle.integrity.payload != canonical(verdicts.integrity):
+        raise RunError("the integrity verdict is not what the gate works out from the bundle: run 'integrity' again")
+    attach_verdicts(folder, None, signed.sign(verdicts.evidence, gate))
 
 
 def _integrity(bundle: Bundle, graph: Scorer, oof: Scored, hold_out: Scored, checks: Checks) -> tuple[Line, ...]:
@@ -100,19 +148,6 @@ def _integrity(bundle: Bundle, graph: Scorer, oof: Scored, hold_out: Scored, che
         lines_of_integrity.both_classes(hold_out.probabilities, class_frequencies(oof.labels)),
         lines_of_integrity.leakage(checks.canary),
     )
-
-
-def _measure(
-    graph: Scorer, features: NDArray[np.float32] | None, table: ScoredTable, clock_ns: Callable[[], int]
-) -> Measured:
-    """The finished bundle over the hold-out's own features: does it say what was judged, and how fast."""
-    if features is None:
-        return Measured(None, None)
-    if len(features) != table.order.size:
-        raise TableError(f"{len(features)} rows of features for {table.order.size} judged rows")
-    ordered = features[table.order]
-    difference = float(np.max(np.abs(graph(ordered)[0] - table.rows.probabilities)))
-    return Measured(difference, Latency(_p99_ms(graph, ordered, clock_ns), LATENCY_CALLS))
 
 
 def _p99_ms(graph: Scorer, features: NDArray[np.float32], clock_ns: Callable[[], int]) -> float:
@@ -138,13 +173,13 @@ def _not_data(bundle: Bundle) -> str | None:
 
 def _verdicts(
     bundle: Bundle,
-    report_digest: str,
+    report_bytes: bytes,
     integrity: Sequence[Line],
     found: Evidence,
     policy: Policy,
     report: Mapping[str, Any],
 ) -> Verdicts:
-    provenance = bundle.manifest.dataset.provenance
+    provenance, report_digest = bundle.manifest.dataset.provenance, sha256(report_bytes)
     return Verdicts(
         signed.IntegrityVerdict(
             bundle_digest=bundle.digest,
@@ -165,6 +200,7 @@ def _verdicts(
             reasons=_signed_lines(found.lines),
         ),
         report,
+        report_bytes,
     )
 
 

@@ -8,12 +8,23 @@ from libs.bundle.folder import REPORT, Bundle, read_bundle
 from libs.bundle.trust import Scope
 from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_facts, write_facts
 
+ALIAS_TAG = "alias_at_registration"
+NO_ALIAS = "none"
+
 
 class Registry(Protocol):
     """Where versions live; see adapters."""
 
     def register(
-        self, bundle: Any, digest: str, run_name: str, parameters: Any, metrics: Any, tags: Any, extra: Any
+        self,
+        bundle: Any,
+        digest: str,
+        run_name: str,
+        window: bool,
+        parameters: Any,
+        metrics: Any,
+        tags: Any,
+        extra: Any,
     ) -> Any: ...
 
     def set_alias(self, alias: str, version: int) -> None: ...
@@ -26,8 +37,12 @@ def allowed_alias(integrity: bool, evidence: Scope) -> str | None:
     return "champion" if evidence in (Scope.SIMULATED, Scope.PAPER) else "challenger"
 
 
-def register(run: RunFolder, registry: Registry) -> dict[str, Any]:
-    """Returns (and writes) version, alias and digest. Doing it twice is doing it once."""
+def register(run: RunFolder, registry: Registry, *, window: bool = False) -> dict[str, Any]:
+    """Returns (and writes) version, alias and digest. Doing it twice is doing it once: a version whose registration was
+    completed keeps the aliases that someone may have moved since.
+
+    `window`: the run's name stands for a window and its settings, so whatever was registered under it is this version.
+    """
     judged = read_facts(run.verdicts, "gate")
     bundle = read_bundle(run.bundle)
     if bundle.report is None or bundle.integrity is None or bundle.evidence is None:
@@ -37,14 +52,23 @@ def register(run: RunFolder, registry: Registry) -> dict[str, Any]:
         run.bundle,
         bundle.digest,
         run.path.name,
+        window,
         _parameters(bundle),
         _metrics(run),
         _tags(bundle, judged, alias),
         {"report": run.bundle / REPORT, "plots": run.plots},
     )
-    if alias is not None:
+    if made.settled:
+        alias = made.alias
+    elif alias is not None:
         registry.set_alias(alias, made.version)
-    facts = {"version": made.version, "new": made.new, "alias": alias, "digest": bundle.digest}
+    facts = {
+        "version": made.version,
+        "new": made.new,
+        "alias": alias,
+        "digest": made.digest,
+        "settled": made.settled,
+    }
     write_facts(run.registration, facts)
     return facts
 
@@ -78,6 +102,6 @@ def _tags(bundle: Bundle, judged: dict[str, Any], alias: str | None) -> dict[str
         "evidence_scope": str(judged["evidence"]),
         "integrity": "passed" if judged["integrity"] else "refused",
         "policy": str(judged["policy"]),
-        "alias_at_registration": alias or "none",
+        ALIAS_TAG: alias or NO_ALIAS,
         "reasons": "; ".join(judged["reasons"])[:4500] or "none",
     }

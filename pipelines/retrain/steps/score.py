@@ -17,7 +17,7 @@ from pipelines.retrain.adapters.run_folder import RunFolder, read_facts
 from pipelines.retrain.adapters.tables import Columns, pick, read_columns, write_columns
 from pipelines.retrain.steps.dataset import OUTCOME_COLUMNS, QUOTE_COLUMNS
 from pipelines.retrain.steps.export import Fitted, ensemble, read_fitted
-from pipelines.retrain.steps.train import load_features
+from pipelines.retrain.steps.fits import load_features
 
 OUTER = -1  # the fold of the hold-out's rows
 

@@ -64,6 +64,7 @@ def test_steps_go_on_with_what_the_run_was_asked_for_and_a_refusal_ends_with_zer
     folder = RunFolder(tmp_path / "runs" / "a")
     a_snapshot(folder, provenance="RECORDED")
     folder.request.write_text(a_request().model_copy(update={"needed_scope": "LIVE"}).model_dump_json())
+    assert call("keys", "--keys", str(tmp_path / "keys")).exit_code == 0
     for step in ("dataset", "train", "calibrate", "export", "evaluate", "gate"):
         result = call(step, "--run", "a", "--state", str(tmp_path), "--keys", str(tmp_path / "keys"), "--json")
         assert result.exit_code == 0, result.stderr

@@ -18,6 +18,7 @@ from libs.bundle.keys import trusted_keys
 from libs.bundle.trust import Scope
 from libs.trading.labels import LabelRefused
 from pipelines.retrain.adapters.key_folder import make_keys
+from pipelines.retrain.adapters.mlflow_registry import Registered
 from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_facts
 from pipelines.retrain.adapters.tables import read_columns, write_columns
 from pipelines.retrain.local import STEPS, LocalRun, Places
@@ -37,18 +38,15 @@ class RememberingRegistry:
 
     versions: list[str] = field(default_factory=list)
     aliases: dict[str, int] = field(default_factory=dict)
+    settled: set[int] = field(default_factory=set)
 
     def register(self, bundle: Path, digest: str, *rest: Any) -> Any:
         new = digest not in self.versions
         if new:
             self.versions.append(digest)
 
-        @dataclass(frozen=True)
-        class Made:
-            version: int
-            new: bool
-
-        return Made(self.versions.index(digest) + 1, new)
+        version = self.versions.index(digest) + 1
+        return Registered(version, new, digest, version in self.settled, "champion")
 
     def set_alias(self, alias: str, version: int) -> None:
         self.aliases[alias] = version
@@ -193,3 +191,13 @@ def test_registering_twice_is_registering_once(honest: LocalRun) -> None:
     assert first["version"] == second["version"] == 1
     assert (first["new"], second["new"]) == (True, False)
     assert registry.aliases == {"champion": 1}
+
+
+def test_a_completed_registration_leaves_the_aliases_that_a_person_moved_since(honest: LocalRun) -> None:
+    registry = RememberingRegistry()
+    first = register(honest.folder, registry)
+    registry.settled.add(first["version"])
+    registry.aliases["champion"] = 7
+    again = register(honest.folder, registry)
+    assert (again["version"], again["alias"], again["settled"]) == (1, "champion", True)
+    assert registry.aliases == {"champion": 7}

@@ -1,0 +1,1 @@
+"""Retraining on a cluster: what Argo runs, rendered by hera, and how a person starts and watches it."""

@@ -58,8 +58,9 @@ trading-platform/environment: {{ (index . 0).Values.environment.name }}
 {{ .Values.archive.place | default "/archive" }}
 {{- end }}
 
+{{- /* The first instrument, as the venue's source names it. */ -}}
 {{- define "trading-platform.instrument" -}}
-bybit.{{ .Values.venue.category }}.{{ first .Values.venue.symbols }}
+{{ ternary "bybit" "sim" (ne .Values.venue.httpUrl "") }}.{{ .Values.venue.category }}.{{ first .Values.venue.symbols }}
 {{- end }}
 
 {{- /* --- secrets: the named one, or in dev the one that the secrets Job makes --- */ -}}

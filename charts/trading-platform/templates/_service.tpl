@@ -21,7 +21,7 @@ One gRPC service: settings, account, headless Service, budget, network policy an
 {{- $full := include "trading-platform.full" (list $root $spec.component) -}}
 {{- $labels := include "trading-platform.labels" (list $root $spec.component) -}}
 {{- $selector := include "trading-platform.selector" (list $root $spec.component) -}}
-{{- $settings := include "trading-platform.settings" . -}}
+{{- $settings := include "trading-platform.settings" . | trim -}}
 apiVersion: v1
 kind: ConfigMap
 metadata:
@@ -34,6 +34,9 @@ kind: ServiceAccount
 metadata:
   name: {{ $full }}
   labels: {{ $labels | nindent 4 }}
+  {{- with $values.serviceAccountAnnotations }}
+  annotations: {{ toYaml . | nindent 4 }}
+  {{- end }}
 automountServiceAccountToken: false
 ---
 apiVersion: v1

@@ -18,10 +18,9 @@ class KafkaEnds:
 
 
 def open_ends(config: KafkaConfig, name: str, instance_id: str) -> KafkaEnds:
-    """The group carries the environment's prefix, as topics do."""
-    group = f"{config.topic_prefix}{name}"
+    """The group bears the service's name; the port puts the environment's prefix in front, as with topics."""
     return KafkaEnds(
         open_producer(config, name),
-        lambda: open_consumer(config, name, group=group, instance_id=instance_id),
+        lambda: open_consumer(config, name, group=name, instance_id=instance_id),
         lambda: open_consumer(config, f"{name}-reader"),
     )

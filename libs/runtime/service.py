@@ -19,6 +19,7 @@ from prometheus_client import start_http_server
 from libs.runtime import metrics
 from libs.runtime.grpc_errors import abort
 from libs.runtime.logs import get_logger
+from libs.runtime.tracing import OFF, TracedCalls, Tracer
 
 WORKERS = 16
 MAX_STREAMS = 8
@@ -75,6 +76,7 @@ def run_service(
     on_stop: Sequence[Callable[[], None]] = (),
     host: str = "127.0.0.1",
     stop: threading.Event | None = None,
+    tracer: Tracer = OFF,
 ) -> int:
     """Run until SIGTERM, SIGINT, `stop` or the death of a task; returns the process's exit code (1 after a death).
 
@@ -87,14 +89,14 @@ def run_service(
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-    server = make_server()
+    server = make_server(*([TracedCalls(tracer)] if tracer.is_on else []))
     readiness = serve_health(server, name, add_servicers(server))
     bind_server(server, name, host, grpc_port)
     stop_metrics = serve_metrics(name, host, metrics_port)
     server.start()
     log.info("listening", grpc=f"{host}:{grpc_port}", metrics=f"{host}:{metrics_port}")
     dead = threading.Event()
-    threads = [start_task(task, stop, dead) for task in tasks]
+    threads = [start_task(name, task, stop, dead) for task in tasks]
     try:
         while not stop.wait(READY_INTERVAL_S) and not dead.is_set():
             readiness.say(is_ready())
@@ -107,7 +109,7 @@ def run_service(
     stop.set()
     stopped.wait()
     wait_for_tasks(threads, dead)
-    run_each(on_stop, dead)
+    run_each([*on_stop, tracer.close], dead)
     stop_metrics()
     log.info("stopped")
     return 1 if dead.is_set() else 0
@@ -148,10 +150,11 @@ class Readiness:
         self._gauge.set(0)
 
 
-def make_server() -> grpc.Server:
+def make_server(*interceptors: TracedCalls) -> grpc.Server:
     """A sync server with the platform's limits, on no port yet."""
     return grpc.server(
         ThreadPoolExecutor(WORKERS, thread_name_prefix="rpc"),
+        interceptors=list(interceptors),
         options=(
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -182,7 +185,9 @@ def serve_metrics(name: str, host: str, port: int) -> Callable[[], None]:
     return stop
 
 
-def start_task(task: Task, stop: threading.Event, dead: threading.Event) -> threading.Thread:
+def start_task(service: str, task: Task, stop: threading.Event, dead: threading.Event) -> threading.Thread:
+    running = metrics.gauge("service_task_running").labels(service, task.name)
+
     def run() -> None:
         try:
             task.run(stop)
@@ -193,9 +198,11 @@ def start_task(task: Task, stop: threading.Event, dead: threading.Event) -> thre
             log.error("task cannot go on", task=task.name, reason=str(problem))
         except Exception:
             log.exception("task failed", task=task.name)
+        running.set(0)
         dead.set()
 
     thread = threading.Thread(target=run, name=task.name, daemon=True)
+    running.set(1)
     thread.start()
     return thread
 

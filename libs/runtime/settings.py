@@ -30,6 +30,17 @@ class KafkaSettings(BaseModel):
         return KafkaConfig(self.bootstrap, self.client, self.topic_prefix)
 
 
+class TracingSettings(BaseModel):
+    """Where spans go over OTLP/HTTP (empty: nowhere, at no cost), and of which share of frames (0..1) traces are made.
+
+    An endpoint without a path gets the usual one, /v1/traces."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: str = Field(default="", pattern=r"^(https?://[^\s/]+\S*)?$")
+    ratio: float = Field(default=0.01, ge=0.0, le=1.0)
+
+
 class ServiceSettings(BaseSettings):
     """What every service is told. A service derives its own and sets `env_prefix`; nested names are joined by `__`."""
 
@@ -40,6 +51,7 @@ class ServiceSettings(BaseSettings):
     host: str = "127.0.0.1"
     kafka: KafkaSettings
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def load(cls, prefix: str | None = None) -> Self:

@@ -11,6 +11,7 @@ import grpc
 from libs.runtime.kafka import open_producer
 from libs.runtime.logs import configure
 from libs.runtime.service import Task, run_service
+from libs.runtime.tracing import open_tracer
 from protos.ingestion.v1 import ingestion_pb2_grpc
 from services.data_ingestion.adapters.bybit_rest import BybitRest
 from services.data_ingestion.adapters.bybit_stream import Clocks
@@ -29,6 +30,7 @@ NAME = "data_ingestion"
 def main() -> int:
     settings = Settings.load()
     configure(NAME, settings.log_level)
+    tracer = open_tracer(NAME, settings.tracing.endpoint, settings.tracing.ratio)
     watchers = Watchers()
     market_log = KafkaMarketLog(
         open_producer(settings.kafka.config(), NAME),
@@ -36,6 +38,7 @@ def main() -> int:
         settings.max_in_flight_bytes,
         watchers.show,
         wall_ns=time.time_ns,
+        tracer=tracer,
     )
     rest = BybitRest(settings.http_url, settings.stream_url, settings.category, time.time_ns)
     meter = PrometheusMeter()
@@ -61,6 +64,7 @@ def main() -> int:
         is_ready=lambda: feeds.all_opened,
         on_stop=[market_log.close, rest.close],
         host=settings.host,
+        tracer=tracer,
     )
 
 

@@ -10,6 +10,7 @@ import grpc
 from libs.runtime import logs
 from libs.runtime.kafka import Consumer, open_consumer, open_producer
 from libs.runtime.service import Task, run_service
+from libs.runtime.tracing import open_tracer
 from libs.trading.features.engine import compile_kernels
 from protos.features.v1 import features_pb2_grpc
 from services.feature_store.adapters.event_log import EventLog
@@ -29,6 +30,7 @@ def main() -> int:
     logs.configure(NAME, settings.log_level)
     spec = spec_of(settings.bar_seconds, settings.emission_ms)
     kafka = settings.kafka.config()
+    tracer = open_tracer(NAME, settings.tracing.endpoint, settings.tracing.ratio)
     notices = PrometheusNotices()
     latest = LatestVectors(spec.hash)
     producer = open_producer(kafka, NAME)
@@ -48,6 +50,7 @@ def main() -> int:
         partitions=settings.partition_numbers(),
         snapshot_seconds=settings.snapshot_seconds,
         wall_ns=time.time_ns,
+        tracer=tracer,
     )
     follower = LatestLog(open_reader, latest.put)
 
@@ -68,6 +71,7 @@ def main() -> int:
         is_ready=is_ready,
         on_stop=[consumer.close, producer.close],
         host=settings.host,
+        tracer=tracer,
     )
 
 

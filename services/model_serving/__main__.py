@@ -10,6 +10,7 @@ import grpc
 
 from libs.runtime.logs import configure
 from libs.runtime.service import Task, run_service
+from libs.runtime.tracing import open_tracer
 from libs.trading.features.catalogue import full_spec
 from libs.trading.scoring import Scope
 from protos.predictions.v1 import predictions_pb2_grpc
@@ -35,6 +36,7 @@ def main() -> int:
     configure(NAME, settings.log_level)
     trust = trust_of(settings.integrity_keys, settings.gate_keys, settings.required_scope, settings.policies)
     spec = full_spec(settings.bar_interval_ns, settings.emission_interval_ns)
+    tracer = open_tracer(NAME, settings.tracing.endpoint, settings.tracing.ratio)
     ends = open_ends(settings.kafka.config(), NAME, settings.instance_id)
     notices = ServiceNotices(ends.producer, time.time_ns)
     registry = MlflowRegistry(settings.mlflow_uri, settings.model_name)
@@ -49,7 +51,7 @@ def main() -> int:
         notices=notices,
         clock=time.time_ns,
     )
-    vectors = VectorLog(ends, scoring.score_all, watchers.show, notices)
+    vectors = VectorLog(ends, scoring.score_all, watchers.show, notices, tracer=tracer)
     required = Scope[settings.required_scope]
     api = ModelServingApi(scoring, reconciler, watchers, required, decode=vector_of, encode=prediction_message)
 
@@ -70,6 +72,7 @@ def main() -> int:
         is_ready=vectors.is_caught_up,
         on_stop=[ends.producer.close, registry.close],
         host=settings.host,
+        tracer=tracer,
     )
 
 

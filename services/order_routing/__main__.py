@@ -12,7 +12,6 @@ from libs.runtime.logs import configure
 from libs.runtime.service import Task, run_service
 from libs.wire import orders as wire
 from services.order_routing.adapters import announcement, assembly, bybit_rest, bybit_stream, journal, verdicts
-from services.order_routing.adapters.counting import Metrics
 from services.order_routing.adapters.database import open_database
 from services.order_routing.adapters.order_events_topic import AlertsTopic, OrderEventsTopic
 from services.order_routing.adapters.prediction_inputs import Inputs
@@ -43,10 +42,11 @@ def main(s: Settings, see: Callable[[Venue], Venue] = lambda venue: venue) -> in
     patience = Patience(at.answer_ms * MS, at.receive_window_ms * MS, s.doubt_margin_ms * MS)
     holder, dead_man = assembly.holder_name(), int(s.dead_man_seconds * 1e9)
     course = Course(policy, patience, holder, s.lease_ms * MS, s.instruments, s.reconcile_seconds, dead_man)
-    world = World(sql, see(rest), standings, AlertsTopic(kafka.producer, clock), Metrics(), clock)
+    traces = assembly.open_traces(NAME, s.tracing.endpoint, s.tracing.ratio)
+    world = World(sql, see(rest), standings, AlertsTopic(kafka.producer, clock), traces, clock)
     topic = OrderEventsTopic(kafka.producer, kafka.open_reader)
     leadership = Leadership(world, course, announced, topic, assembly.log_note)
-    inputs = Inputs(kafka.open_reader, standings)
+    inputs = Inputs(kafka.open_reader, standings, traces)
 
     def decide(stop: threading.Event) -> None:
         router = leadership.acting(stop)
@@ -72,6 +72,7 @@ def main(s: Settings, see: Callable[[Venue], Venue] = lambda venue: venue) -> in
         is_ready=lambda: leadership.is_acting() and inputs.are_caught_up(),
         on_stop=[kafka.producer.close, leadership.give_back, rest.close, announced.close],
         host=s.host,
+        tracer=traces.tracer,
     )
 
 

@@ -311,6 +311,19 @@ class Observer(Protocol):
 
     def valued(self, equity: Decimal | None, realised: Decimal) -> None: ...
 
+    def drawn_down(self, share: float) -> None:
+        """Loss from the highest equity, as a share of it."""
+
+    def open_orders(self, number: int, in_doubt: int) -> None: ...
+
+    def differed(self, kind: str) -> None:
+        """Venue and journal differ."""
+
+    def leads(self, holds_lease: bool) -> None: ...
+
+    def heard(self, wall_ns: int) -> None:
+        """A prediction is decided on."""
+
     def state(self, state: TradingState) -> None: ...
 
     def hop(self, name: str, ns: int) -> None: ...

@@ -48,6 +48,9 @@ class Told:
     fills: list[Fill] = field(default_factory=list)
     hops: list[tuple[str, int]] = field(default_factory=list)
     states: list[TradingState] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    leading: list[bool] = field(default_factory=list)
+    open_now: tuple[int, int] = (0, 0)
 
     def alert(self, code: str, message: str, *, critical: bool) -> None:
         self.alerts.append((code, message, critical))
@@ -64,6 +67,19 @@ class Told:
     def held(self, held: Held) -> None: ...
 
     def valued(self, equity: Any, realised: Any) -> None: ...
+
+    def drawn_down(self, share: float) -> None: ...
+
+    def open_orders(self, number: int, in_doubt: int) -> None:
+        self.open_now = (number, in_doubt)
+
+    def differed(self, kind: str) -> None:
+        self.differences.append(kind)
+
+    def leads(self, holds_lease: bool) -> None:
+        self.leading.append(holds_lease)
+
+    def heard(self, wall_ns: int) -> None: ...
 
     def state(self, state: TradingState) -> None:
         self.states.append(state)

@@ -11,7 +11,8 @@ from functools import partial
 from libs.runtime import metrics
 from libs.runtime.kafka import Position, Producer
 from libs.runtime.logs import get_logger
-from libs.trading.market import FeedGap, MarketEvent, RecordHead
+from libs.runtime.tracing import OFF, Hop, Tracer
+from libs.trading.market import FeedGap, MarketEvent, RecordHead, SessionEnd, Tick
 from libs.wire.market import encode_events
 from libs.wire.payload import payload_header
 
@@ -19,6 +20,7 @@ EVENTS = "market.events"
 BACKFILL = "market.backfill"
 DEAD = "market.events.dead"
 SETTLE_AT = 128
+OUR_OWN = (FeedGap, SessionEnd, Tick)  # what is written although no venue said it
 MAX_BURIED_BYTES = 512 * 1024  # of one frame; a longer one is cut
 
 log = get_logger("market_log")
@@ -32,6 +34,7 @@ class Flying:
     instrument: str
     events: int
     value: bytes
+    from_venue: bool
 
 
 class KafkaMarketLog:
@@ -45,8 +48,10 @@ class KafkaMarketLog:
         on_acknowledged: Callable[[str, bytes], None] = lambda instrument, value: None,
         *,
         wall_ns: Callable[[], int],
+        tracer: Tracer = OFF,
     ) -> None:
         self._producer = producer
+        self._tracer = tracer
         self._max_records, self._max_bytes = max_records, max_bytes
         self._on_acknowledged = on_acknowledged
         self._wall_ns = wall_ns
@@ -54,6 +59,7 @@ class KafkaMarketLog:
         self._bytes = 0
         self._refusals: dict[str, str] = {}
         self._events = metrics.counter("data_ingestion_events_total")
+        self._last_event = metrics.gauge("data_ingestion_last_event_timestamp_seconds")
         self._in_flight = metrics.gauge("data_ingestion_in_flight_records")
         self._to_kafka = metrics.histogram("data_ingestion_frame_to_kafka_seconds")
 
@@ -71,7 +77,10 @@ class KafkaMarketLog:
         return offset
 
     def append(self, head: RecordHead, events: Sequence[MarketEvent]) -> None:
-        sent = self._send(EVENTS, head, events)
+        hop = self._begin(head) if self._tracer.samples() else None
+        sent = self._send(EVENTS, head, events, () if hop is None else (hop.header,))
+        if hop is not None:
+            sent.add_done_callback(partial(self._end, hop, head, len(events), self._wall_ns()))
         if head.clock.rate == 1.0:  # a clock that stands does not say when a frame came
             sent.add_done_callback(partial(self._measure, head))
 
@@ -79,6 +88,26 @@ class KafkaMarketLog:
         if done.exception() is None:
             waited = head.clock.session_time(self._wall_ns()) - head.received_time
             self._to_kafka.observe(waited / 1e9)
+
+    def _begin(self, head: RecordHead) -> Hop:
+        """A trace that begins when the frame came, as far as the session's clock tells."""
+        now, clock = self._wall_ns(), head.clock
+        waited = (clock.session_time(now) - head.received_time) / clock.rate if clock.rate > 0 else 0
+        return self._tracer.hop("ingest", now - int(waited), "PRODUCER")
+
+    def _end(self, hop: Hop, head: RecordHead, events: int, handed_over: int, done: Future[Position]) -> None:
+        now, error = self._wall_ns(), done.exception()
+        if error is not None:
+            hop.fail(str(error))
+        hop.end(
+            now,
+            instrument=head.instrument,
+            session=head.session,
+            epoch=head.epoch,
+            seq=head.seq,
+            events=events,
+            acknowledge_ms=(now - handed_over) / 1e6,
+        )
 
     def backfill(self, head: RecordHead, events: Sequence[MarketEvent]) -> Future[int]:
         """May come from any thread."""
@@ -112,7 +141,7 @@ class KafkaMarketLog:
 
     def settle(self) -> None:
         """Take out what was acknowledged or refused, oldest first."""
-        flying, events = self._flying, Counter[str]()
+        flying, events, heard = self._flying, Counter[str](), set[str]()
         while flying and flying[0].future.done():
             done = flying.popleft()
             self._bytes -= len(done.value)
@@ -122,9 +151,13 @@ class KafkaMarketLog:
                 log.error("the broker refused a record", instrument=done.instrument, reason=str(error))
                 continue
             events[done.instrument] += done.events
+            if done.from_venue:
+                heard.add(done.instrument)
             self._on_acknowledged(done.instrument, done.value)
         for instrument, number in events.items():
             self._events.labels(instrument).inc(number)
+        for instrument in heard:
+            self._last_event.labels(instrument).set(self._wall_ns() / 1e9)
         self._in_flight.set(len(flying))
 
     def settle_many(self) -> None:
@@ -143,10 +176,12 @@ class KafkaMarketLog:
         if self._flying:
             log.error("records were not acknowledged before the end", records=len(self._flying))
 
-    def _send(self, topic: str, head: RecordHead, events: Sequence[MarketEvent]) -> Future[Position]:
-        value = encode_events(head, events)
-        future = self._producer.send(topic, key=head.instrument.encode(), value=value, headers=[payload_header(topic)])
-        self._flying.append(Flying(future, head.instrument, len(events), value))
+    def _send(
+        self, topic: str, head: RecordHead, events: Sequence[MarketEvent], more: Sequence[tuple[str, bytes]] = ()
+    ) -> Future[Position]:
+        key, value, headers = head.instrument.encode(), encode_events(head, events), (payload_header(topic), *more)
+        future = self._producer.send(topic, key=key, value=value, headers=headers)
+        self._flying.append(Flying(future, head.instrument, len(events), value, not isinstance(events[0], OUR_OWN)))
         self._bytes += len(value)
         return future
 

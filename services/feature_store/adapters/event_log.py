@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from libs.runtime.kafka import CommitRefused, Consumer, KafkaUnavailable, Producer, Record, TopicPartition
+from libs.runtime.tracing import OFF, Hop, Tracer
 from libs.trading.features.vector import FeatureVector
 from libs.wire.features import encode_vector, sent_header
 from libs.wire.malformed import MalformedMessage
@@ -59,7 +60,9 @@ class EventLog:
         partitions: Sequence[int] | None,
         snapshot_seconds: float,
         wall_ns: Callable[[], int],
+        tracer: Tracer = OFF,
     ) -> None:
+        self._tracer = tracer
         self._consumer = consumer
         self._producer = producer
         self._engines = engines
@@ -153,6 +156,8 @@ class EventLog:
         newest: dict[str, tuple[bytes, bytes]] = {}
         for record in records:
             begun = time.perf_counter()
+            trace = self._tracer.heard(record.headers)
+            taken = 0 if trace is None else self._wall_ns()
             batch.next_offsets[record.partition] = self._positions[record.partition] = record.offset + 1
             try:
                 check_payload(EVENTS, record.headers)
@@ -164,7 +169,8 @@ class EventLog:
                 continue
             vectors = self._engines.update(record.partition, record.offset, decoded)
             for vector in vectors:
-                newest[vector.instrument] = self._publish(vector, batch)
+                hop = None if trace is None else self._tracer.hop("make vector", taken, "CONSUMER", trace)
+                newest[vector.instrument] = self._publish(vector, batch, hop)
             if vectors:
                 batch.vectors[vectors[0].instrument] = batch.vectors.get(vectors[0].instrument, 0) + len(vectors)
                 self._notices.published(vectors, time.perf_counter() - begun)
@@ -173,11 +179,22 @@ class EventLog:
             batch.sends.append(self._producer.send(LATEST, key=key, value=value, headers=[payload_header(LATEST)]))
         self._pending.append(batch)
 
-    def _publish(self, vector: FeatureVector, batch: Batch) -> tuple[bytes, bytes]:
+    def _publish(self, vector: FeatureVector, batch: Batch, hop: Hop | None) -> tuple[bytes, bytes]:
         key, value = vector.instrument.encode(), encode_vector(vector)
-        headers = (payload_header(VECTORS), sent_header(self._wall_ns()))
+        headers = [payload_header(VECTORS), sent_header(self._wall_ns())]
+        if hop is not None:
+            headers.append(hop.header)
         batch.sends.append(self._producer.send(VECTORS, key=key, value=value, headers=headers))
         self._put_latest(Published(vector, value))
+        if hop is not None:
+            hop.end(
+                self._wall_ns(),
+                instrument=vector.instrument,
+                session=vector.session,
+                vector_id=vector.id,
+                as_of_ns=vector.as_of,
+                reason=vector.reason.name,
+            )
         return key, value
 
     def _bury(self, record: Record, reason: str) -> Future[Any]:

@@ -26,6 +26,7 @@ class PrometheusNotices:
 
     def acknowledged(self, instrument: str, vectors: int) -> None:
         metrics.counter("feature_store_vectors_total").labels(instrument).inc(vectors)
+        metrics.gauge("feature_store_last_vector_timestamp_seconds").labels(instrument).set_to_current_time()
 
     def buried(self, partition: int, offset: int, reason: str) -> None:
         metrics.counter("feature_store_poison_total").inc()

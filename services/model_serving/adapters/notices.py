@@ -72,6 +72,8 @@ class ServiceNotices:
             of_role = [prediction for prediction in predictions if prediction.role is role]
             if of_role:
                 counter("model_serving_predictions_total").labels(ALIASES[role]).inc(len(of_role))
+                newest = gauge("model_serving_last_prediction_timestamp_seconds").labels(ALIASES[role])
+                newest.set(self._clock() / 1e9)
                 if of_role[-1].classes == DIRECTION_CLASSES:
                     gauge("model_serving_last_score").labels(ALIASES[role]).set(of_role[-1].score)
 

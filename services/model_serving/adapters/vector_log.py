@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from libs.runtime.kafka import CommitRefused, Consumer, KafkaUnavailable, Position, Record, TopicPartition
 from libs.runtime.logs import get_logger
+from libs.runtime.tracing import OFF, Context, Hop, Tracer
+from libs.trading.features.vector import FeatureVector
 from libs.trading.scoring import Prediction
 from libs.wire.features import decode_vector, sent_ns
 from libs.wire.malformed import MalformedMessage
@@ -50,7 +52,11 @@ class VectorLog:
         score: Callable[[Sequence[Arrived]], Sequence[Prediction | Unscored]],
         show: Callable[[Sequence[Prediction]], None],
         notices: Notices,
+        *,
+        tracer: Tracer = OFF,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        self._tracer, self._wall_ns = tracer, wall_ns
         self._open = ends.open_member
         self._producer = ends.producer
         self._score = score
@@ -107,25 +113,44 @@ class VectorLog:
 
     def _handle(self, records: Sequence[Record]) -> None:
         arrived: list[Arrived] = []
+        traces: dict[int, tuple[Context, int]] = {}  # of sampled ones: by place in `arrived`, with when it was taken
         batch = Batch([], [])
         for record in records:
             try:
                 check_payload(VECTORS, record.headers)
                 vector = decode_vector(record.value or b"")
+                trace = self._tracer.heard(record.headers)
+                if trace is not None:
+                    traces[len(arrived)] = trace, self._wall_ns()
                 arrived.append(Arrived(vector, record.offset, sent_ns(record.headers, record.timestamp_ms * 1_000_000)))
             except MalformedMessage as error:
                 batch.sends.append(self._bury(record, str(error)))
             batch.next_offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
-        for answer in self._score(arrived) if arrived else ():
+        for place, answer in enumerate(self._score(arrived) if arrived else ()):
+            # all answers of one role, then all of the other: each in the order of the vectors
+            traced = traces.get(place % len(arrived)) if traces else None
+            hop = None if traced is None else self._tracer.hop("predict", traced[1], "CONSUMER", traced[0])
             if isinstance(answer, Unscored):
                 self._notices.unscored(answer, 1)
             else:
                 key, value = answer.instrument.encode(), encode_prediction(answer)
-                batch.sends.append(self._producer.send(PREDICTIONS, key=key, value=value, headers=PREDICTION))
+                headers = PREDICTION if hop is None else (*PREDICTION, hop.header)
+                batch.sends.append(self._producer.send(PREDICTIONS, key=key, value=value, headers=headers))
                 batch.predictions.append(answer)
+            if hop is not None:
+                self._describe(hop, arrived[place % len(arrived)].vector, answer)
         self._pending.append(batch)
         if batch.predictions:
             self._show(batch.predictions)
+
+    def _describe(self, hop: Hop, vector: FeatureVector, answer: Prediction | Unscored) -> None:
+        known: dict[str, str | int | float] = {"instrument": vector.instrument, "vector_id": vector.id}
+        if isinstance(answer, Unscored):
+            known["unscored"] = answer.value
+        else:
+            known |= {"prediction_id": answer.id, "role": answer.role.name, "model_version": answer.model_version}
+            known |= {"model_digest": answer.bundle_digest}
+        hop.end(self._wall_ns(), **known)
 
     def _bury(self, record: Record, reason: str) -> Future[Position]:
         log.error("poison record", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ import msgspec
 from libs.bundle.canonical import BundleError
 from libs.runtime.kafka import Consumer, KafkaConfig, Producer, open_consumer, open_producer
 from libs.runtime.logs import get_logger
+from libs.runtime.tracing import open_tracer
 from libs.trading.risk import RiskLimits
 from libs.trading.scoring import Scope
 from services.order_routing.adapters.bybit_signing import Credentials
+from services.order_routing.adapters.decision_traces import DecisionTraces
 from services.order_routing.domain import ExplorePolicy, Policy
 from services.order_routing.ports import JournalProblem
 
@@ -99,6 +102,10 @@ class KafkaEnds:
 
 def open_kafka(config: KafkaConfig, name: str) -> KafkaEnds:
     return KafkaEnds(open_producer(config, name), lambda: open_consumer(config, f"{name}-reader"))
+
+
+def open_traces(name: str, endpoint: str, ratio: float) -> DecisionTraces:
+    return DecisionTraces(open_tracer(name, endpoint, ratio), time.time_ns)
 
 
 def holder_name() -> str:

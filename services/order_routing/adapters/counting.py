@@ -34,6 +34,22 @@ class Metrics:
             gauge("order_routing_equity_quote").set(float(equity))
         gauge("order_routing_realised_pnl_quote").set(float(realised))
 
+    def drawn_down(self, share: float) -> None:
+        gauge("order_routing_drawdown_ratio").set(share)
+
+    def open_orders(self, number: int, in_doubt: int) -> None:
+        gauge("order_routing_open_orders").set(number)
+        gauge("order_routing_orders_in_doubt").set(in_doubt)
+
+    def differed(self, kind: str) -> None:
+        counter("order_routing_reconciliation_differences_total").labels(kind).inc()
+
+    def leads(self, holds_lease: bool) -> None:
+        gauge("order_routing_lease_held").set(holds_lease)
+
+    def heard(self, wall_ns: int) -> None:
+        gauge("order_routing_last_prediction_timestamp_seconds").set(wall_ns / 1e9)
+
     def state(self, state: TradingState) -> None:
         gauge("order_routing_trading_state").clear()
         gauge("order_routing_trading_state").labels(state.name).set(1)

@@ -11,6 +11,7 @@ from libs.trading.scoring import Prediction
 from libs.wire.malformed import MalformedMessage
 from libs.wire.payload import check_payload
 from libs.wire.predictions import decode_prediction
+from services.order_routing.adapters.decision_traces import DecisionTraces
 from services.order_routing.adapters.kafka_log import InputLog
 from services.order_routing.adapters.verdicts import Verdicts
 from services.order_routing.domain import InputAt
@@ -24,7 +25,8 @@ log = get_logger("prediction_inputs")
 class Inputs:
     """Runs as tasks. Decisions begin only when every verdict that was signed before is known."""
 
-    def __init__(self, open_reader: Callable[[], Consumer], verdicts: Verdicts) -> None:
+    def __init__(self, open_reader: Callable[[], Consumer], verdicts: Verdicts, traces: DecisionTraces) -> None:
+        self._traces = traces
         self._predictions = InputLog(open_reader, PREDICTIONS)
         self._models = InputLog(open_reader, MODEL_EVENTS)
         self._verdicts = verdicts
@@ -63,6 +65,9 @@ class Inputs:
             except MalformedMessage as error:
                 poison(at, str(error))
                 return
-            handle(prediction, at, more)
+            traced = self._traces.begin(record.headers)
+            order = handle(prediction, at, more)
+            if traced:
+                self._traces.end(prediction, order)
 
         self._predictions.run(stop, next_offsets, take)

@@ -17,6 +17,7 @@ from libs.trading.orders import (
     ImpossibleTransition,
     Order,
     OrderEvent,
+    OrderState,
     advance,
 )
 from libs.trading.portfolio import Position, equity, signed
@@ -91,6 +92,7 @@ class Account:
         window = policy.explore.window if policy.explore is not None else 1
         self._scores = {key: deque(scores, window) for key, scores in stored.explore_scores.items()}
         observer.state(self.state)
+        self._show_orders()
         for held in stored.held:
             observer.held(held)
 
@@ -154,6 +156,7 @@ class Account:
                 self.balances = self._unsaved = Balances(now.opening, max(now.peak, worth), day, day_equity)
             self._observer.valued(worth, sum((held.position.realised_pnl for held in self.held.values()), ZERO))
             down = drawdown_of(worth, self.balances.peak)
+            self._observer.drawn_down(down)
             limit = self.policy.limits.halt_at_drawdown
             if down >= limit and self.state is not TradingState.HALTED:
                 self.set_state(TradingState.HALTED, "risk", f"drawdown {down:.4f} reached {limit}")
@@ -261,6 +264,7 @@ class Account:
         with self.lock:
             action = action or ("halt" if halt else "none")
             self._commit([ReconciliationDifference(kind, detail, action)], Entry(time=self.clock()))
+            self._observer.differed(kind)
             if halt and self.state is not TradingState.HALTED:
                 self.set_state(TradingState.HALTED, "reconciliation", f"{kind}: {detail}")
         self.alerts.alert("RECONCILIATION", f"{kind}: {detail} ({action})", critical=halt)
@@ -305,6 +309,8 @@ class Account:
                     self._over.popitem(last=False)
             else:
                 self.live[order.client_order_id] = order
+        if entry.new_orders or entry.changed_orders:
+            self._show_orders()
         for consumed in entry.consumed:
             self.offsets[consumed.topic, consumed.partition] = consumed.offset + 1
         self._waiting.clear()
@@ -314,6 +320,10 @@ class Account:
         if entry.trading_state is not None:
             change = entry.trading_state
             self.state, self.state_by, self.state_reason = change.after, change.by, change.reason
+
+    def _show_orders(self) -> None:
+        in_doubt = sum(order.state is OrderState.IN_DOUBT for order in self.live.values())
+        self._observer.open_orders(len(self.live), in_doubt)
 
     def _book(self, fills: list[Fill], order: Order | None, opening: Opening | None) -> None:
         for fill in fills:

@@ -117,7 +117,11 @@ class Leadership:
             with self._lock:
                 if self._lease is None:
                     continue
-                self._lease = self._world.journal.renew(self._lease, self._world.clock(), self._course.lease)
+                try:
+                    self._lease = self._world.journal.renew(self._lease, self._world.clock(), self._course.lease)
+                except LeaseLost:
+                    self._world.observer.leads(False)
+                    raise
                 if self._router is not None:
                     self._router.account.renew(self._lease)
 
@@ -186,6 +190,7 @@ class Leadership:
         with self._lock:
             lease, self._lease = self._lease, None
             self._acting.clear()
+        self._world.observer.leads(False)
         if lease is not None:
             with suppress(LeaseLost):  # it ran out while this process ended, and the next holder is there already
                 self._world.journal.release(lease, self._world.clock())
@@ -200,6 +205,7 @@ class Leadership:
             if lease is not None:
                 with self._lock:
                     self._lease = lease
+                self._world.observer.leads(True)
                 return
             if not told:
                 self._note("waiting", f"another router holds account {policy.account}")

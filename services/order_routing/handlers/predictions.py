@@ -52,6 +52,7 @@ class Predictions:
                 account.note_quote(prediction.instrument, prediction.session, prediction.quote, prediction.as_of)
             now = account.clock()
             account.last_input = (now, prediction.instrument, prediction.session)
+            self._observer.heard(now)
             question = Question(
                 prediction=prediction,
                 at=at,

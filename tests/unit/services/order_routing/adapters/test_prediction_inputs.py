@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from libs.runtime.kafka import Record, TopicPartition
+from libs.runtime.tracing import OFF
 from libs.trading.risk import TradingState
 from libs.wire.predictions import encode_prediction
+from services.order_routing.adapters.decision_traces import DecisionTraces
 from services.order_routing.adapters.prediction_inputs import Inputs
 from services.order_routing.handlers.lead import Leadership
 from tests.builders.orders import a_prediction
@@ -65,7 +68,7 @@ def inputs(heard: Heard, *topics: list[Record]) -> tuple[Inputs, threading.Event
     stop, waiting = threading.Event(), iter(topics)
     open_reader: Any = lambda: OneTopic(next(waiting), stop)  # noqa: E731
     verdicts: Any = heard
-    return Inputs(open_reader, verdicts), stop
+    return Inputs(open_reader, verdicts, DecisionTraces(OFF, time.time_ns)), stop
 
 
 def decide(records: list[Record], poison: Any) -> list[int]:

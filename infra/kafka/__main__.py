@@ -29,8 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.command == "fetch":
             fetch_jars()
         elif chosen.command == "topics":
-            for name in create_topics(chosen.bootstrap, chosen.prefix):
-                print(f"created {name}")
+            created = create_topics(chosen.bootstrap, chosen.prefix)
+            print("\n".join(f"created {name}" for name in created) or "every topic was there already")
         else:
             place = BrokerPlace(chosen.folder.resolve(), chosen.port, chosen.controller_port)
             prepare(place)

@@ -67,15 +67,16 @@ securityContext:
 {{ include "trading-platform.wait" (list (index . 0) (index . 1) (index . 2) (list "python" "-m" "libs.runtime.waiting" "tcp" (index . 3))) }}
 {{- end }}
 
-{{- /* (list $ image uid volume): an init container that gives a root-owned volume to the pod; nothing where that is off. */ -}}
+{{- /* (list $ image uid volume): an init container that gives a root-owned volume to the pod, or says that it is not the pod's. */ -}}
 {{- define "trading-platform.ownVolume" -}}
 {{- $root := index . 0 -}}
-{{- if include "trading-platform.fixesOwner" $root }}
+{{- $uid := index . 2 -}}
 - name: own-{{ index . 3 }}
   image: {{ index . 1 }}
+  {{- if include "trading-platform.fixesOwner" $root }}
   imagePullPolicy: {{ $root.Values.image.pullPolicy }}
   terminationMessagePolicy: FallbackToLogsOnError
-  command: [sh, -c, '[ "$(stat -c %u /volume)" = {{ index . 2 }} ] || chown {{ index . 2 }}:{{ index . 2 }} /volume']
+  command: [sh, -c, '[ "$(stat -c %u /volume)" = {{ $uid }} ] || chown {{ $uid }}:{{ $uid }} /volume']
   securityContext:
     runAsNonRoot: false
     runAsUser: 0
@@ -83,12 +84,21 @@ securityContext:
     allowPrivilegeEscalation: false
     readOnlyRootFilesystem: true
     capabilities: {drop: [ALL], add: [CHOWN]}
+  {{- else }}
+  {{- include "trading-platform.containerHead" $root | nindent 2 }}
+  command:
+    - sh
+    - -c
+    - >-
+      [ -w /volume ] || { echo "user {{ $uid }} may not write to the volume {{ index . 3 }}: its provisioner ignores fsGroup.
+      Set persistence.storageClass to one that does not, or persistence.fixOwner=always in a namespace that allows root";
+      exit 1; }
+  {{- end }}
   resources:
     requests: {cpu: 10m, memory: 16Mi}
     limits: {memory: 64Mi}
   volumeMounts:
     - {name: {{ index . 3 }}, mountPath: /volume}
-{{- end }}
 {{- end }}
 
 {{- /* "true" where volumes are given to their pods by an init container. */ -}}

@@ -118,6 +118,9 @@
 {{- if not $found }}
 - "{{ $value }}: there is no secret {{ $name }} in namespace {{ $namespace }}{{ with index . 2 }}; it holds {{ join " and " . }}{{ end }} (checks.secrets=false if it is made later)"
 {{- else }}
+{{- if and (eq $v.account.scope "LIVE") (hasPrefix "keys." $value) (eq (dig "metadata" "labels" "app.kubernetes.io/managed-by" "" $found) "infra.cluster.secrets") }}
+- "{{ $value }}: secret {{ $name }} was made by a development release; a LIVE account trusts keys that nobody's release made"
+{{- end }}
 {{- range index . 2 }}
 {{- if not (hasKey ($found.data | default dict) .) }}
 - "{{ $value }}: secret {{ $name }} has no key {{ . }}; it has {{ keys ($found.data | default dict) | sortAlpha | join ", " | default "none" }}"

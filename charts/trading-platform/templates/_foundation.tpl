@@ -33,6 +33,7 @@ metadata:
 spec:
   replicas: 1
   serviceName: {{ $full }}
+  podManagementPolicy: Parallel  # a mended image replaces a pod that never became ready
   selector:
     matchLabels: {{ $selector | nindent 6 }}
   template:

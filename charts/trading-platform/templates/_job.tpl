@@ -1,7 +1,7 @@
 {{- /*
 A Job of one container, named by revision because Jobs cannot be changed; it is tried again until its cause has gone.
 
-(list $ job): name, component (its label; default the name), image, command or args, env (list), waits (rendered init
+(list $ job): name, component (its label; default the name), image, command or args, env, envFrom (secrets), waits (rendered init
 containers), mounts, volumes, resources, account, token, affinity
 */ -}}
 {{- define "trading-platform.job" -}}
@@ -43,6 +43,12 @@ spec:
           {{- end }}
           {{- with $job.args }}
           args: {{ toJson . }}
+          {{- end }}
+          {{- with $job.envFrom }}
+          envFrom:
+            {{- range . }}
+            - secretRef: {name: {{ . }}}
+            {{- end }}
           {{- end }}
           env: {{ concat (list (dict "name" "HOME" "value" "/tmp")) (default list $job.env) | toYaml | nindent 12 }}
           resources: {{ toYaml $job.resources | nindent 12 }}

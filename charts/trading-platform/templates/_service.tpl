@@ -77,7 +77,7 @@ spec:
     matchLabels: {{ $selector | nindent 6 }}
   {{- if eq $spec.kind "StatefulSet" }}
   serviceName: {{ $full }}
-  podManagementPolicy: Parallel
+  podManagementPolicy: Parallel  # members need not wait for each other, nor a mended image for a pod that never became ready
   {{- else }}
   strategy: {type: {{ ternary "Recreate" "RollingUpdate" (default false $spec.single) }}}
   {{- end }}

@@ -42,8 +42,10 @@ _DENIED = frozenset(
 
 
 def open_bucket(address: str, environ: Mapping[str, str]) -> Bucket:
-    """`s3://bucket/prefix`; endpoint and region come from the usual AWS_* names in `environ`, credentials from wherever
-    the client finds them. Nothing is sent yet. Raises PlaceProblem for an address or endpoint that is none."""
+    """`s3://bucket/prefix`; endpoint, region and keys come from the usual AWS_* names in `environ`; without keys the
+    client looks where it always does: web identity, files, the machine's role. Nothing is sent yet.
+
+    Raises PlaceProblem for an address or endpoint that is none."""
     found = _ADDRESS.fullmatch(address)
     if found is None:
         raise PlaceProblem(f"{address!r} is no place in a bucket: wanted s3://bucket/prefix")
@@ -51,7 +53,11 @@ def open_bucket(address: str, environ: Mapping[str, str]) -> Bucket:
     region = next((environ[name] for name in REGION_NAMES if environ.get(name)), "us-east-1" if endpoint else None)
     if endpoint is not None and not re.fullmatch(r"https?://[^\s/]+/?", endpoint):
         raise PlaceProblem(f"AWS_ENDPOINT_URL is {endpoint!r}: wanted http://HOST:PORT or https://HOST[:PORT]")
+    key, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
     client = fs.S3FileSystem(
+        access_key=key if key and secret else None,
+        secret_key=secret if key and secret else None,
+        session_token=environ.get("AWS_SESSION_TOKEN") if key and secret else None,
         endpoint_override=endpoint.rstrip("/") if endpoint else None,
         region=region,
         background_writes=False,
@@ -60,8 +66,7 @@ def open_bucket(address: str, environ: Mapping[str, str]) -> Bucket:
         request_timeout=SILENCE_S,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),
     )
-    has_key = bool(environ.get("AWS_ACCESS_KEY_ID") and environ.get("AWS_SECRET_ACCESS_KEY"))
-    return Bucket(client, found["bucket"], found["prefix"].strip("/"), endpoint or "AWS", has_key)
+    return Bucket(client, found["bucket"], found["prefix"].strip("/"), endpoint or "AWS", bool(key and secret))
 
 
 class Bucket:
@@ -149,7 +154,8 @@ class Bucket:
         if any(word in text for word in _FULL):
             return PlaceAway(f"{self} at {self._endpoint} has no room: {why}", "full")
         if code in _PASSING or status >= 500 or status == 429:
-            return PlaceAway(f"{self} at {self._endpoint} does not answer: {why}", "away")
+            unsigned = "" if self._has_key or not status else f"; {self._remedy()}"  # some answer 500 to such a request
+            return PlaceAway(f"{self} at {self._endpoint} does not answer: {why}{unsigned}", "away")
         if code == "NO_SUCH_BUCKET":
             return self._no_bucket()
         if code in _DENIED or status in (401, 403):
@@ -161,5 +167,8 @@ class Bucket:
 
     def _remedy(self) -> str:
         if not self._has_key:
-            return "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set, and no other credentials were found"
+            return (
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both set; set them, or let the role or web "
+                "identity in their place list, get and put there"
+            )
         return "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they may list, get and put there"

@@ -19,7 +19,7 @@ from services.archive.settings import Settings
 def main() -> int:
     settings = Settings.load()
     logs.configure("archive", settings.log_level)
-    files = ParquetFiles(settings.folder)
+    files = ParquetFiles(settings.folder, settings.takeover_seconds)
     consumer = open_consumer(settings.kafka.config(), "archive")
     archivist = Archivist(files, RollPolicy(settings.roll_rows, settings.roll_seconds, settings.roll_bytes), times_of)
     topics = archived_topics(settings.topics_file)

@@ -17,11 +17,13 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class RollPolicy:
-    """A file is closed when it holds `rows` records or `size` bytes, or when its first record has waited `seconds`."""
+    """A file is closed when it holds `rows` records or `size` bytes, or when its first record has waited `seconds`; all
+    are when they hold `memory` bytes together, as while catching up."""
 
     rows: int
     seconds: float
     size: int = 32 * 1024 * 1024
+    memory: int = 128 * 1024 * 1024
 
     def is_due(self, rows: int, waited_s: float, size: int = 0) -> bool:
         return rows > 0 and (rows >= self.rows or waited_s >= self.seconds or size >= self.size)

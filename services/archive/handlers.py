@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 from services.archive.domain import MARKET_TOPICS, Partition, RollPolicy
 from services.archive.ports import Archived, Files, TimesReader
 
+RECORD_BYTES = 400  # what a record takes beside its value, about
+
 R = TypeVar("R", bound=Archived)
 
 
@@ -22,13 +24,14 @@ class OpenRun(Generic[R]):
 
 
 class Archivist(Generic[R]):
-    """One thread owns it."""
+    """One thread owns it. What the files raise goes through, and the same call again goes on where it stopped."""
 
     def __init__(self, files: Files[R], policy: RollPolicy, times_of: TimesReader) -> None:
         self._files = files
         self._policy = policy
         self._times_of = times_of
         self._open: dict[Partition, OpenRun[R]] = {}
+        self._written: dict[Partition, int] = {}  # since progress was told
 
     def take(self, partition: Partition, record: R, now: float) -> None:
         """Add a record to its partition's run. A jump of offsets closes the run first: a file has no holes inside."""
@@ -43,6 +46,8 @@ class Archivist(Generic[R]):
 
     def close_due(self, now: float) -> dict[Partition, int]:
         """Close what is due into files; returns the number of records written by partition."""
+        if self._held() >= self._policy.memory:
+            return self.close_everything()
         due = [
             partition
             for partition, run in self._open.items()
@@ -53,18 +58,24 @@ class Archivist(Generic[R]):
     def close_everything(self) -> dict[Partition, int]:
         return self._close_all(list(self._open))
 
+    def _held(self) -> int:
+        return sum(run.size + RECORD_BYTES * len(run.records) for run in self._open.values())
+
     def _close_all(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
-        written = {partition: self._close(partition) for partition in partitions}
-        if written:
+        for partition in partitions:
+            self._close(partition)
+        if self._written:
             self._files.publish_progress()
+        written, self._written = self._written, {}
         return written
 
-    def _close(self, partition: Partition) -> int:
-        records = self._open.pop(partition).records
+    def _close(self, partition: Partition) -> None:
+        records = self._open[partition].records
         self._files.write(partition, records)
+        del self._open[partition]
+        self._written[partition] = self._written.get(partition, 0) + len(records)
         if partition.topic in MARKET_TOPICS:
             self._note_times(partition, records)
-        return len(records)
 
     def _note_times(self, partition: Partition, records: Sequence[R]) -> None:
         for record in records:

@@ -23,13 +23,13 @@ R = TypeVar("R", bound=Archived, contravariant=True)
 
 
 class Files(Protocol[R]):
-    """Closed files: each appears whole or not at all."""
+    """Closed files: each appears whole or not at all. A call that fails may be made again."""
 
     def next_offset(self, partition: Partition) -> int | None:
         """One after the last archived record; None without files."""
 
     def write(self, partition: Partition, records: Sequence[R]) -> None:
-        """Make one file of records whose offsets rise by 1; durable when it returns."""
+        """Make files of records whose offsets rise by 1; durable when it returns."""
 
     def publish_progress(self) -> None:
         """Tell readers how far the files go. Called after the files are there."""
@@ -47,7 +47,8 @@ class RecordTaker(Protocol[R]):
     def close_due(self, now: float) -> dict[Partition, int]:
         """Close what is due into files; returns the number of records written by partition."""
 
-    def close_everything(self) -> dict[Partition, int]: ...
+    def close_everything(self) -> dict[Partition, int]:
+        """Close all of it into files; as `close_due`."""
 
 
 class TimesReader(Protocol):

@@ -15,7 +15,8 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="ARCHIVE_")
 
-    folder: Path
+    folder: str = Field(min_length=1)  # or s3://bucket/prefix, with the usual AWS_* names beside
+    takeover_seconds: float = Field(default=10.0, ge=0)
     topics_file: Path = Path("protos/topics.yaml")
     roll_seconds: float = Field(default=5.0, gt=0)
     roll_rows: int = Field(default=50_000, ge=1)

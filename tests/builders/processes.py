@@ -47,7 +47,7 @@ def wait_for(what: Callable[[], T | None], seconds: float = 60.0, why: str = "")
 class ServiceProcess:
     """`start` may be called again after `kill` or `stop`; everything it says goes to `log`.
 
-    `settings` and the changes given to `start` are names without the service's prefix.
+    `settings` and the changes given to `start` are names without the service's prefix; `environment` holds whole names.
     """
 
     name: str
@@ -57,6 +57,7 @@ class ServiceProcess:
     process: subprocess.Popen[bytes] | None = None
     channel: grpc.Channel | None = None
     metrics_port: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
 
     def start(self, module: str | None = None, *argv: str, wait: bool = False, **changes: str) -> None:
         """Start it, or another `module` in its place; return at once, or with `wait` when it is ready."""
@@ -69,7 +70,8 @@ class ServiceProcess:
             **self.settings,
             **changes,
         }
-        environment = os.environ | {f"{self.name.upper()}_{name}": value for name, value in named.items()}
+        told = {f"{self.name.upper()}_{name}": value for name, value in named.items()}
+        environment = os.environ | self.environment | told
         command = [sys.executable, "-m", module or f"services.{self.name}", *argv]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)

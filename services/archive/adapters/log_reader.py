@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from libs.runtime.kafka import Consumer, KafkaUnavailable, Record, TopicPartition, UnknownTopic
 from libs.runtime.logs import get_logger
 from libs.runtime.metrics import counter, gauge
 from libs.wire.archive import ArchivedRecord
+from libs.wire.places import PlaceAway
 from services.archive.adapters.market_times import times_of
-from services.archive.adapters.parquet_files import FolderProblem, ParquetFiles
+from services.archive.adapters.parquet_files import ArchiveProblem, ParquetFiles
+from services.archive.adapters.patience import Patience
 from services.archive.domain import MARKET_TOPICS, ArchiveAhead, Partition, resume_at
 from services.archive.ports import RecordTaker
 
@@ -53,22 +56,44 @@ class LogReader:
         )
 
     def run(self, stop: threading.Event) -> None:
-        """Until the event is set; then everything read is closed into files. Waits for a broker or topics that are not
-        there. Raises `RecordsLost`, and `FolderProblem` for a folder of another environment."""
+        """Until the event is set; then everything read is closed into files. Waits for a broker, topics or a place for
+        files that are not there. Raises `RecordsLost`, and `ArchiveProblem` or `PlaceTaken` for a place that cannot be
+        used."""
+        patience = Patience(stop, str(self._files))
+        if not patience.insist(partial(self._files.open, stop)):
+            return
         if self._files.removed:
             log.warning("removed files that a killed writer left half-done", count=self._files.removed)
+        if not self._find_place_in_log(patience, stop):
+            return
+        while not stop.is_set():
+            for record in self._consumer.poll(POLL_S, MAX_RECORDS):
+                if not patience.insist(partial(self._take, record)):
+                    break
+            if not stop.is_set():
+                patience.insist(self._close_due)
+        self._close_everything()
+
+    def _find_place_in_log(self, patience: Patience, stop: threading.Event) -> bool:
         while not stop.is_set():
             try:
-                self._assign()
-                break
+                return patience.insist(self._assign)
             except (KafkaUnavailable, UnknownTopic) as error:
                 log.warning("waiting for the broker and its topics", reason=str(error))
                 stop.wait(RETRY_S)
-        while not stop.is_set():
-            for record in self._consumer.poll(POLL_S, MAX_RECORDS):
-                self._archivist.take(Partition(record.topic, record.partition), archived(record), time.monotonic())
-            self._count(self._archivist.close_due(time.monotonic()))
-        self._count(self._archivist.close_everything())
+        return False
+
+    def _take(self, record: Record) -> None:
+        self._archivist.take(Partition(record.topic, record.partition), archived(record), time.monotonic())
+
+    def _close_due(self) -> None:
+        self._count(self._archivist.close_due(time.monotonic()))
+
+    def _close_everything(self) -> None:
+        try:
+            self._count(self._archivist.close_everything())
+        except PlaceAway as error:
+            log.error("what was read last is in no file; the next start reads it again", reason=str(error))
 
     def _assign(self) -> None:
         parts = [part for topic in self._topics for part in self._consumer.partitions_for(topic)]
@@ -80,9 +105,9 @@ class LogReader:
             try:
                 resume = resume_at(self._files.next_offset(partition), begins[part], ends[part])
             except ArchiveAhead as error:
-                raise FolderProblem(
-                    f"archive: {part.topic}-{part.partition}: {error}; the folder is another environment's, or the "
-                    "broker was emptied: move the folder away"
+                raise ArchiveProblem(
+                    f"archive: {self._files}: {part.topic}-{part.partition}: {error}; it is another environment's, or "
+                    "the broker was emptied: name another place with ARCHIVE_FOLDER, or move this one away"
                 ) from error
             if resume.lost_from is not None:
                 lost.append(f"{part.topic}-{part.partition} offsets {resume.lost_from} to {resume.offset - 1}")
@@ -99,7 +124,12 @@ class LogReader:
         self._consumer.assign(dict(positions.items()))
         # an empty partition, or one whose records are all deleted, has nothing to catch up with
         self._goal = {part: ends[part] for part in parts if ends[part] > begins[part]}
-        log.info("archiving", partitions=len(parts), behind=sum(ends[part] - positions[part] for part in parts))
+        log.info(
+            "archiving",
+            place=str(self._files),
+            partitions=len(parts),
+            behind=sum(ends[part] - positions[part] for part in parts),
+        )
 
     def _catch_up_times(self, partition: Partition) -> None:
         """Read again the times of files that were written just before a kill, so that progress is whole."""

@@ -2,65 +2,78 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Sequence
-from pathlib import Path
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from libs.wire.archive import ArchiveDamaged, ArchivedRecord, ArchiveReader, ArchiveWriter
+from libs.wire.archive import ArchiveDamaged, ArchivedRecord, ArchiveFile, ArchiveReader, ArchiveWriter
+from libs.wire.places import PlaceProblem, open_place
 from libs.wire.progress import Progress, ProgressUnreadable, SessionProgress, read_progress, write_progress
+from services.archive.adapters.one_writer import Taken, one_writer
 from services.archive.domain import MarketTimes, Partition
 
 
-class FolderTaken(SystemExit):
-    """Another archive writes into the folder; a process that does not catch it ends with code 1 and the message."""
+class PlaceTaken(SystemExit):
+    """Another archive writes into the place; a process that does not catch it ends with code 1 and the message."""
 
 
-class FolderProblem(SystemExit):
-    """The folder holds what this archive cannot go on from; the message names it and ends the process with code 1."""
+class ArchiveProblem(SystemExit):
+    """The place holds what this archive cannot go on from, or refuses it; the message names it and ends the process
+    with code 1."""
 
 
 class ParquetFiles:
-    """An archive's folder; this process is its only writer. What a killed writer left half-done is removed at once.
+    """An archive in a folder or at `s3://bucket/prefix`; this process is its only writer from `open` on.
 
-    Raises FolderTaken, and FolderProblem for another version's folder or files that it cannot read."""
+    Every method raises PlaceTaken, ArchiveProblem, and PlaceAway when the same call may work later. Raises
+    ArchiveProblem for an address that is none."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (folder / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise FolderTaken(f"archive: another process writes into {folder}") from error
-        self._folder = folder
-        try:
-            self._look()
-        except (ArchiveDamaged, ProgressUnreadable) as error:
-            raise self._problem(error) from error
+    def __init__(self, address: str, takeover_s: float) -> None:
+        with self._explaining():
+            self._place = open_place(address, os.environ)
+        self._one = one_writer(self._place, takeover_s)
+        self._writer = ArchiveWriter(self._place)
+        self._reader = ArchiveReader(self._place)
+        self._last: dict[Partition, ArchiveFile] = {}
+        self._sessions: dict[tuple[str, str], SessionProgress] = {}
+        self.removed = 0  # files that a killed writer left half-done
 
-    def _problem(self, error: Exception) -> FolderProblem:
-        return FolderProblem(f"archive: {error}; mend the folder {self._folder} or move it away")
+    def __str__(self) -> str:
+        return str(self._place)
 
-    def _look(self) -> None:
-        folder = self._folder
-        self._writer = ArchiveWriter(folder)
-        self._reader = ArchiveReader(folder)
-        self.removed = self._writer.remove_temporary()
-        self._next = {
-            (topic, number): offset
-            for topic in self._reader.topics()
-            for number in self._reader.partitions(topic)
-            if (offset := self._reader.next_offset(topic, number)) is not None
-        }
-        progress = read_progress(folder)
-        self._sessions = dict(progress.sessions) if progress is not None else {}
+    def open(self, stop: threading.Event) -> None:
+        """Become the only writer, remove what a killed one left half-done, and look where each partition goes on."""
+        with self._explaining():
+            self._one.take(stop)
+            self.removed = self._writer.remove_temporary()
+            self._last = {
+                Partition(topic, number): file
+                for topic in self._reader.topics()
+                for number, file in self._reader.ends(topic).items()
+            }
+            progress = read_progress(self._place)
+            self._sessions = dict(progress.sessions) if progress is not None else {}
 
     def next_offset(self, partition: Partition) -> int | None:
-        return self._next.get((partition.topic, partition.number))
+        file = self._last.get(partition)
+        return None if file is None else file.next_offset
 
     def write(self, partition: Partition, records: Sequence[ArchivedRecord]) -> None:
-        self._writer.write(records)
-        self._next[partition.topic, partition.number] = records[-1].offset + 1
+        """Only where nobody else has written: the last file is as it was left, and no file has the next one's name."""
+        with self._explaining():
+            self._one.check()
+            self._check_last(partition)
+            self._last[partition] = self._writer.write(records)[-1]
+
+    def _check_last(self, partition: Partition) -> None:
+        last = self._last.get(partition)
+        if last is None:
+            return
+        [size] = self._place.sizes([last.name])
+        if size != last.size:
+            found = "is gone" if size is None else f"has {size} bytes now, not {last.size}"
+            raise ArchiveDamaged(f"{self._place.where(last.name)} {found}: something else writes or deletes there")
 
     def stale_from(self, partition: Partition) -> int | None:
         """The first archived offset whose times progress may not know: a kill fell between file and progress."""
@@ -70,11 +83,8 @@ class ParquetFiles:
         return start if archived is not None and start < archived else None
 
     def archived(self, partition: Partition, from_offset: int) -> list[ArchivedRecord]:
-        """Raises FolderProblem."""
-        try:
+        with self._explaining():
             return list(self._reader.records(partition.topic, partition.number, from_offset, allow_holes=True))
-        except ArchiveDamaged as error:
-            raise self._problem(error) from error
 
     def note_times(self, partition: Partition, offset: int, times: MarketTimes) -> None:
         key = (times.instrument, times.session)
@@ -84,7 +94,27 @@ class ParquetFiles:
         self._sessions[key] = SessionProgress(until, partition.number, offset, ended)
 
     def publish_progress(self) -> None:
-        write_progress(self._folder, Progress(self._next, self._sessions))
+        ends = {(partition.topic, partition.number): file.next_offset for partition, file in self._last.items()}
+        with self._explaining():
+            write_progress(self._place, Progress(ends, self._sessions))
 
     def close(self) -> None:
-        self._lock.close()
+        with self._explaining():
+            self._one.release()
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Tell what ends this process in one line."""
+        try:
+            yield
+        except Taken as error:
+            raise PlaceTaken(f"archive: {error}") from error
+        except PlaceProblem as error:
+            raise ArchiveProblem(f"archive: ARCHIVE_FOLDER: {error}") from error
+        except FileExistsError as error:
+            raise ArchiveProblem(
+                f"archive: {error}: another archive wrote it, or one that was killed had it on its way; nothing was "
+                "replaced, and the next start goes on behind it"
+            ) from error
+        except (ArchiveDamaged, ProgressUnreadable) as error:
+            raise ArchiveProblem(f"archive: {error}; mend the archive {self._place} or move it away") from error

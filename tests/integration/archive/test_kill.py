@@ -5,46 +5,35 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from infra.kafka.topics import create_topics
 from libs.runtime.kafka import KafkaConfig, open_producer
 from libs.trading.market import SessionEnd, Tick
-from libs.wire.archive import ArchivedRecord, ArchiveReader, ArchiveWriter, archived_until
+from libs.wire.archive import ArchiveReader, archived_until
 from libs.wire.market import encode_events
+from libs.wire.places import Where
 from tests.builders import market as build
+from tests.builders.object_store import Spot
 from tests.builders.processes import ServiceProcess, wait_for
+from tests.integration.archive.conftest import an_archive
 from tests.integration.data_ingestion.topic import Topic
 
 MARKET, PREDICTIONS = "market.events", "predictions"
 S = 1_000_000_000
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "archive"
-
-
-@pytest.fixture
-def service(kafka_prefix: KafkaConfig, folder: Path, tmp_path: Path) -> Iterator[ServiceProcess]:
-    settings = {"FOLDER": str(folder), "ROLL_SECONDS": "0.05", "ROLL_ROWS": "200"}
-    service = ServiceProcess("archive", kafka_prefix, tmp_path / "log", settings)
-    yield service
-    service.stop()
-
-
-def archived(folder: Path, topic: str) -> list[tuple[int, int, bytes | None, bytes | None]]:
+def archived(place: Where, topic: str) -> list[tuple[int, int, bytes | None, bytes | None]]:
     """Raises ArchiveDamaged for anything missing or doubled."""
-    return [(r.partition, r.offset, r.key, r.value) for r in ArchiveReader(folder).records(topic)]
+    return [(r.partition, r.offset, r.key, r.value) for r in ArchiveReader(place).records(topic)]
 
 
-def holds(folder: Path, topic: str, records: int) -> bool:
-    return len(archived(folder, topic)) >= records
+def holds(place: Where, topic: str, records: int) -> bool:
+    """Judged by where the files end, which asks little of the place."""
+    ends = ArchiveReader(place).ends(topic).values()
+    return sum(end.next_offset for end in ends) >= records
 
 
 def logged(kafka: KafkaConfig, name: str) -> list[tuple[int, int, bytes | None, bytes | None]]:
@@ -55,8 +44,9 @@ def logged(kafka: KafkaConfig, name: str) -> list[tuple[int, int, bytes | None, 
 
 
 def test_killed_again_and_again_it_has_every_record_once(
-    kafka_prefix: KafkaConfig, service: ServiceProcess, folder: Path
+    kafka_prefix: KafkaConfig, service: ServiceProcess, spot: Spot
 ) -> None:
+    place = spot.place
     stop = threading.Event()
 
     def write() -> None:
@@ -79,7 +69,7 @@ def test_killed_again_and_again_it_has_every_record_once(
     try:
         for _ in range(4):
             service.start()
-            wait_for(lambda: service.process and list(folder.rglob("*.parquet")), why="it archives")
+            wait_for(lambda: service.process and holds(place, PREDICTIONS, 1), why="it archives")
             time.sleep(chance.uniform(0.3, 1.0))
             service.kill()
     finally:
@@ -90,14 +80,15 @@ def test_killed_again_and_again_it_has_every_record_once(
     for topic in (MARKET, PREDICTIONS):
         expected = logged(kafka_prefix, topic)
         assert len(expected) > 500
-        wait_for(partial(holds, folder, topic, len(expected)), why=f"{topic} is archived")
-        assert archived(folder, topic) == expected
-    assert list(folder.rglob("*.tmp")) == []
+        wait_for(partial(holds, place, topic, len(expected)), why=f"{topic} is archived")
+        assert archived(place, topic) == expected
+    assert place.tidy() == 0
 
 
 def test_stopping_writes_what_is_held_and_says_how_far_each_session_is(
-    kafka_prefix: KafkaConfig, service: ServiceProcess, folder: Path
+    kafka_prefix: KafkaConfig, service: ServiceProcess, spot: Spot
 ) -> None:
+    place = spot.place
     service.settings["ROLL_SECONDS"] = "600"
     service.start()
     service.wait_ready()
@@ -108,37 +99,42 @@ def test_stopping_writes_what_is_held_and_says_how_far_each_session_is(
     producer.send(MARKET, key=b"i.j.k", value=b"\xffgarbage").result(10)
     producer.close()
     time.sleep(1.0)
-    assert archived_until(folder, "i.j.k", "s1") is None
+    assert archived_until(place, "i.j.k", "s1") is None
     assert service.stop() == 0
-    assert len(archived(folder, MARKET)) == 5
-    assert archived_until(folder, "i.j.k", "s1") == 9 * S
+    assert len(archived(place, MARKET)) == 5
+    assert archived_until(place, "i.j.k", "s1") == 9 * S
 
 
-def test_a_folder_of_another_environment_is_refused(
-    kafka_prefix: KafkaConfig, service: ServiceProcess, folder: Path
-) -> None:
-    ArchiveWriter(folder).write([ArchivedRecord(PREDICTIONS, 0, 1000, 1, b"k", b"v")])
-    service.start()
-    assert service.process is not None
-    assert service.process.wait(30) == 1
-    assert "files reach to offset 1000, the log only to -1" in service.said()
-
-
-def test_a_folder_has_one_writer(
-    kafka_prefix: KafkaConfig, service: ServiceProcess, folder: Path, tmp_path: Path
-) -> None:
+def test_a_place_has_one_writer(kafka_prefix: KafkaConfig, service: ServiceProcess, spot: Spot, tmp_path: Path) -> None:
+    """A folder's lock keeps the second out; in a bucket the second takes over, and the first ends at its next file."""
     service.start()
     service.wait_ready()
-    second = ServiceProcess("archive", kafka_prefix, tmp_path / "second", dict(service.settings))
+    second = an_archive(kafka_prefix, spot, tmp_path / "second")
+    producer = open_producer(kafka_prefix, "writer")
     second.start()
-    assert second.process is not None
-    assert second.process.wait(30) == 1
-    assert "another process writes into" in second.said()
+    try:
+        assert second.process is not None
+        assert service.process is not None
+        if spot.environment:
+            second.wait_ready()
+            producer.send(PREDICTIONS, key=b"k", value=b"v").result(10)
+            assert service.process.wait(30) == 1
+            assert "names another writer" in service.said()
+            assert "taking over from a writer that did not give up" in second.said()
+        else:
+            assert second.process.wait(30) == 1
+            assert "another process writes into" in second.said()
+            producer.send(PREDICTIONS, key=b"k", value=b"v").result(10)
+        wait_for(lambda: holds(spot.place, PREDICTIONS, 1), why="the one that is left archives")
+        assert len(archived(spot.place, PREDICTIONS)) == 1
+    finally:
+        producer.close()
+        second.kill()
 
 
-def test_it_waits_for_topics_and_says_so(kafka: KafkaConfig, folder: Path, tmp_path: Path) -> None:
+def test_it_waits_for_topics_and_says_so(kafka: KafkaConfig, tmp_path: Path) -> None:
     config = replace(kafka, topic_prefix="later.")
-    service = ServiceProcess("archive", config, tmp_path / "log", {"FOLDER": str(folder)})
+    service = an_archive(config, Spot(str(tmp_path / "archive"), {}), tmp_path / "log")
     service.start()
     try:
         wait_for(lambda: "waiting for the broker and its topics" in service.said(), 30.0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 
 from libs.wire.archive import ArchivedRecord
 from services.archive.domain import ArchiveAhead, MarketTimes, Partition, RollPolicy, resume_at
-from services.archive.handlers import Archivist
+from services.archive.handlers import RECORD_BYTES, Archivist
 
+T = TypeVar("T")
 VECTORS = Partition("features.vectors", 0)
 EVENTS = Partition("market.events", 1)
 
@@ -23,12 +26,19 @@ class RememberedFiles:
         self.files: list[tuple[Partition, list[int]]] = []
         self.said: list[str] = []
         self.times: dict[str, int] = {}
+        self.fails: list[str] = []  # what goes wrong next
+
+    def _fail(self, what: str) -> None:
+        if self.fails and self.fails[0] == what:
+            self.fails.pop(0)
+            raise OSError(what)
 
     def next_offset(self, partition: Partition) -> int | None:
         ends = [offsets[-1] + 1 for found, offsets in self.files if found == partition]
         return max(ends, default=None)
 
     def write(self, partition: Partition, records: Sequence[ArchivedRecord]) -> None:
+        self._fail("file")
         self.files.append((partition, [record.offset for record in records]))
         self.said.append("file")
 
@@ -36,6 +46,7 @@ class RememberedFiles:
         self.times[times.session] = max(times.until, self.times.get(times.session, 0))
 
     def publish_progress(self) -> None:
+        self._fail("progress")
         self.said.append("progress")
 
 
@@ -112,3 +123,48 @@ def test_a_run_of_many_bytes_becomes_a_file() -> None:
     assert archivist.close_due(now=0.0) == {}
     archivist.take(VECTORS, ArchivedRecord(VECTORS.topic, 0, 1, 0, None, b"0"), now=0.0)
     assert archivist.close_due(now=0.0) == {VECTORS: 2}
+
+
+def test_what_is_held_together_is_bounded() -> None:
+    files = RememberedFiles()
+    archivist = Archivist(files, RollPolicy(1000, 1000.0, memory=4 * RECORD_BYTES), lambda *_: None)
+    for partition, offset in ((VECTORS, 0), (EVENTS, 0), (VECTORS, 1)):
+        archivist.take(partition, a_record(partition, offset), now=0.0)
+        assert archivist.close_due(now=0.0) == {}
+    archivist.take(EVENTS, a_record(EVENTS, 1), now=0.0)
+    assert archivist.close_due(now=0.0) == {VECTORS: 2, EVENTS: 2}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([VECTORS, EVENTS]), st.integers(1, 2)), min_size=1, max_size=30),
+    st.lists(st.sampled_from(["file", "progress"]), max_size=10),
+)
+def test_whatever_fails_and_is_made_again_loses_and_doubles_nothing(
+    steps: list[tuple[Partition, int]], fails: list[str]
+) -> None:
+    files = RememberedFiles()
+    files.fails = fails
+    archivist = an_archivist(files, rows=2)
+    ends: dict[Partition, int] = {}
+    taken: dict[Partition, list[int]] = {}
+    counted: dict[Partition, int] = {}
+    for partition, step in steps:
+        offset = ends[partition] = ends.get(partition, 0) + step
+        taken.setdefault(partition, []).append(offset)
+        insist(partial(archivist.take, partition, a_record(partition, offset), now=0.0))
+        for found, number in insist(lambda: archivist.close_due(now=0.0)).items():
+            counted[found] = counted.get(found, 0) + number
+    for found, number in insist(archivist.close_everything).items():
+        counted[found] = counted.get(found, 0) + number
+    for partition, offsets in taken.items():
+        assert [offset for part, run in files.files if part == partition for offset in run] == offsets
+        assert counted[partition] == len(offsets)
+    assert files.said[-1] == "progress"
+
+
+def insist(call: Callable[[], T]) -> T:
+    while True:
+        try:
+            return call()
+        except OSError:
+            continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from libs.wire.archive import ArchivedRecord, ArchiveWriter, archived_until
 from libs.wire.market import encode_events
 from libs.wire.payload import payload_header
 from services.archive.adapters.market_times import times_of
-from services.archive.adapters.parquet_files import FolderProblem, FolderTaken, ParquetFiles
+from services.archive.adapters.parquet_files import ArchiveProblem, ParquetFiles, PlaceTaken
 from services.archive.domain import MarketTimes, Partition
 from tests.builders import market as build
 
@@ -23,14 +24,20 @@ def a_record(offset: int, time: int) -> ArchivedRecord:
     return ArchivedRecord("market.events", 0, offset, 1, b"i.j.k", value)
 
 
+def opened(folder: Path) -> ParquetFiles:
+    files = ParquetFiles(str(folder), takeover_s=0.0)
+    files.open(threading.Event())
+    return files
+
+
 def test_a_file_without_a_note_is_found_again(tmp_path: Path) -> None:
-    files = ParquetFiles(tmp_path)
+    files = opened(tmp_path)
     files.write(EVENTS, [a_record(0, 5)])
     files.note_times(EVENTS, 0, MarketTimes("i.j.k", "s", 5, False))
     files.publish_progress()
     files.write(EVENTS, [a_record(1, 9)])
     files.close()
-    again = ParquetFiles(tmp_path)
+    again = opened(tmp_path)
     assert again.next_offset(EVENTS) == 2
     assert again.stale_from(EVENTS) == 1
     assert [record.offset for record in again.archived(EVENTS, 1)] == [1]
@@ -39,7 +46,7 @@ def test_a_file_without_a_note_is_found_again(tmp_path: Path) -> None:
 
 
 def test_times_only_grow_and_an_end_stays(tmp_path: Path) -> None:
-    files = ParquetFiles(tmp_path)
+    files = opened(tmp_path)
     for offset, (until, ended) in enumerate([(5, False), (9, True), (7, False)]):
         files.note_times(EVENTS, offset, MarketTimes("i.j.k", "s", until, ended))
     files.publish_progress()
@@ -48,24 +55,24 @@ def test_times_only_grow_and_an_end_stays(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_one_writer(tmp_path: Path) -> None:
-    first = ParquetFiles(tmp_path)
-    with pytest.raises(FolderTaken, match="another process writes into"):
-        ParquetFiles(tmp_path)
+    first = opened(tmp_path)
+    with pytest.raises(PlaceTaken, match="another process writes into"):
+        opened(tmp_path)
     first.close()
-    ParquetFiles(tmp_path).close()
+    opened(tmp_path).close()
 
 
 def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "progress.json").write_text('{"version": 99}')
-    with pytest.raises(FolderProblem, match="not of version 1"):
-        ParquetFiles(tmp_path)
+    with pytest.raises(ArchiveProblem, match="not of version 1"):
+        opened(tmp_path)
 
 
 def test_what_a_killed_archive_left_half_written_is_removed(tmp_path: Path) -> None:
     ArchiveWriter(tmp_path).write([a_record(0, 5)])
     half = tmp_path / "market.events" / "market.events-0-00000000000000000001.parquet.99.tmp"
     half.write_bytes(b"half")
-    files = ParquetFiles(tmp_path)
+    files = opened(tmp_path)
     assert (files.removed, files.next_offset(EVENTS)) == (1, 1)
     assert not half.exists()
     files.close()

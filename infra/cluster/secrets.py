@@ -176,7 +176,10 @@ class ClusterVault:
     """The secrets of a namespace of the cluster in which this runs, or that KUBECONFIG names."""
 
     def __init__(self, namespace: str) -> None:
-        config.load_config()
+        try:
+            config.load_incluster_config()
+        except config.ConfigException:
+            config.load_kube_config()
         self._api, self._namespace = client.CoreV1Api(), namespace
 
     def read(self, name: str) -> Data | None:

@@ -11,16 +11,17 @@ from pathlib import Path
 from libs.runtime.logs import configure
 from libs.runtime.service import Task, run_service
 from libs.wire import orders as wire
-from services.order_routing.adapters import announcement, assembly, bybit_rest, bybit_stream, journal, verdicts
-from services.order_routing.adapters.database import open_database
+from services.order_routing.adapters import announcement, assembly, bybit_rest, bybit_stream, commands, verdicts
+from services.order_routing.adapters.journal import SqlJournal
 from services.order_routing.adapters.order_events_topic import AlertsTopic, OrderEventsTopic
 from services.order_routing.adapters.prediction_inputs import Inputs
+from services.order_routing.adapters.schema import open_database
 from services.order_routing.grpc_api import door
 from services.order_routing.handlers.doubt import Patience
 from services.order_routing.handlers.lead import Course, Leadership
-from services.order_routing.handlers.router import World
+from services.order_routing.handlers.router import Router, World
 from services.order_routing.ports import Venue
-from services.order_routing.settings import Settings
+from services.order_routing.settings import JournalSettings, Settings
 
 NAME, MS = "order_routing", 1_000_000
 
@@ -36,28 +37,27 @@ def main(s: Settings, see: Callable[[Venue], Venue] = lambda venue: venue) -> in
     announced = announcement.SimulatorAnnouncement(at.http_url)
     trust = verdicts.trust_of(map(Path, s.integrity_keys), map(Path, s.gate_keys), s.policies)
     standings = verdicts.Verdicts(trust)
-    sql, kafka = journal.SqlJournal(open_database(s.database)), assembly.open_kafka(s.kafka.config(), NAME)
+    sql, kafka = SqlJournal(open_database(s.database)), assembly.open_kafka(s.kafka.config(), NAME)
     explore = assembly.explore_of(s.explore.model_dump(), on=s.explores)
     policy = assembly.policy_of(risk=s.risk.model_dump(), explore=explore, **s.model_dump(include=assembly.OF_POLICY))
     patience = Patience(at.answer_ms * MS, at.receive_window_ms * MS, s.doubt_margin_ms * MS)
     holder, dead_man = assembly.holder_name(), int(s.dead_man_seconds * 1e9)
-    course = Course(policy, patience, holder, s.lease_ms * MS, s.instruments, s.reconcile_seconds, dead_man)
+    keep = assembly.keep_of(s.keep_events_days, s.keep_decisions_days, explore)
+    course = Course(policy, patience, holder, s.lease_ms * MS, s.instruments, s.reconcile_seconds, dead_man, keep)
     traces = assembly.open_traces(NAME, s.tracing.endpoint, s.tracing.ratio)
     world = World(sql, see(rest), standings, AlertsTopic(kafka.producer, clock), traces, clock)
     topic = OrderEventsTopic(kafka.producer, kafka.open_reader)
     leadership = Leadership(world, course, announced, topic, assembly.log_note)
     inputs = Inputs(kafka.open_reader, standings, traces)
 
-    def decide(stop: threading.Event) -> None:
-        router = leadership.acting(stop)
-        if router is not None:
-            inputs.decide(stop, router.account.offsets, router.predictions.handle, leadership.poison)
+    def decide(over: threading.Event, router: Router) -> None:
+        inputs.decide(over, router.account.offsets, router.predictions.handle, leadership.poison)
 
     tasks = {
         "lead": leadership.lead,
         "lease": leadership.keep_lease,
         "models": inputs.hear_models,
-        "decide": decide,
+        "decide": lambda stop: leadership.each_term(stop, decide),
         "tend": leadership.tend,
         "stream": lambda stop: stream.run(stop, leadership.symbols, leadership.news),
         "publish": leadership.publish,
@@ -77,4 +77,4 @@ def main(s: Settings, see: Callable[[Venue], Venue] = lambda venue: venue) -> in
 
 
 if __name__ == "__main__":
-    sys.exit(main(Settings.load()))
+    sys.exit(commands.run(sys.argv[1:], JournalSettings.load) if sys.argv[1:] else main(Settings.load()))

@@ -24,6 +24,10 @@ class JournalProblem(Exception):
     """The journal cannot be used; nothing is sent without it."""
 
 
+class JournalAway(JournalProblem):
+    """The journal does not answer now. Whether what was being written is there is known when it answers again."""
+
+
 class LeaseLost(Exception):
     """Another router holds the account; this one must not write or send any more."""
 
@@ -94,7 +98,24 @@ class Standing:
     held: tuple[Held, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long rows are kept that nothing needs any more (ns), and how many go in one transaction.
+
+    `events`: of the outbox, once they are on the topic. `decisions`: those without an order. The newest of each session
+    and the newest `explore_window` of each exploring instrument stay.
+    """
+
+    events: int
+    decisions: int
+    explore_window: int = 1
+    batch: int = 100
+
+
 class Journal(Protocol):
+    def check(self) -> None:
+        """Raises JournalAway while it does not answer; ends the process when it is none that this router may use."""
+
     def acquire(self, account: str, holder: str, now: int, duration: int) -> Lease | None:
         """Take the lease when it is free or has expired; None while another holds it."""
 
@@ -109,7 +130,10 @@ class Journal(Protocol):
         """What is open now, and `before`'s positions moved by the fills since: as quick after a year as on day one."""
 
     def commit(self, entry: Entry, lease: Lease) -> None:
-        """Write an entry durably. Raises LeaseLost when the lease is another's, JournalProblem when nothing was."""
+        """Write an entry durably. Raises LeaseLost when the lease is another's, JournalProblem when nothing was.
+
+        JournalAway: nobody knows whether it was; whoever wrote it reads everything anew.
+        """
 
     def decision(self, account: str, key: str) -> Decision | None: ...
 
@@ -133,6 +157,9 @@ class Journal(Protocol):
         """The greatest sequence known to be on the topic; 0 before the first."""
 
     def mark_published(self, lease: Lease, sequence: int) -> None: ...
+
+    def prune(self, lease: Lease, keep: Keep, now: int) -> int:
+        """Remove one batch of what need not be kept any more; how many rows went. 0: nothing is left to remove now."""
 
     def tidy(self) -> None:
         """Work that keeps later commits quick; loses nothing when it is never done."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from libs.runtime.settings import ServiceSettings
+from libs.runtime.settings import ServiceSettings, SettingsProblem
 
 Listed = Annotated[tuple[str, ...], NoDecode]
 
@@ -95,6 +95,8 @@ class Settings(ServiceSettings):
     doubt_margin_ms: int = Field(default=1_000, ge=0, le=60_000)
     reconcile_seconds: float = Field(default=1.0, gt=0.0, le=60.0)
     dead_man_seconds: float = Field(default=120.0, ge=0.0)  # without a prediction while something is held; 0: never
+    keep_events_days: float = Field(default=7.0, gt=0.0)  # told events, for WatchOrderEvents; the topic keeps its own
+    keep_decisions_days: float = Field(default=90.0, gt=0.0)  # without an order; the others stay for ExplainDecision
 
     @field_validator("instruments", "integrity_keys", "gate_keys", "policies", mode="before")
     @classmethod
@@ -113,8 +115,29 @@ class Settings(ServiceSettings):
 
     @property
     def database(self) -> str:
-        return self.journal_url or f"sqlite:///{self.state_dir / 'journal.sqlite'}"
+        return self.journal_url or file_in(self.state_dir)
 
     @property
     def explores(self) -> bool:
         return self.scope == "PAPER" if self.explore.on is None else self.explore.on
+
+
+class JournalSettings(BaseSettings):
+    """All that the commands on the journal need; what else the router is told is there or not."""
+
+    model_config = SettingsConfigDict(env_prefix="ORDER_ROUTING_", frozen=True, extra="ignore")
+
+    journal_url: str = ""
+    state_dir: Path | None = None
+
+    @classmethod
+    def load(cls) -> str:
+        """The journal's address. Raises SettingsProblem when there is none."""
+        told = cls()
+        if not told.journal_url and told.state_dir is None:
+            raise SettingsProblem("order_routing: set ORDER_ROUTING_JOURNAL_URL, or ORDER_ROUTING_STATE_DIR for a file")
+        return told.journal_url or file_in(told.state_dir or Path())
+
+
+def file_in(state_dir: Path) -> str:
+    return f"sqlite:///{state_dir / 'journal.sqlite'}"

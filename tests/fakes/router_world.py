@@ -12,8 +12,8 @@ from libs.trading.decisions import Decision
 from libs.trading.instrument import InstrumentRules
 from libs.trading.orders import Fill, Order
 from libs.trading.risk import ModelStanding, TradingState
-from services.order_routing.adapters.database import open_database
 from services.order_routing.adapters.journal import SqlJournal
+from services.order_routing.adapters.schema import migrate, open_database
 from services.order_routing.domain import Held, Policy
 from services.order_routing.handlers.doubt import Patience
 from services.order_routing.handlers.router import Router, World
@@ -137,6 +137,7 @@ class RouterWorld:
         self.clock = venue.clock if venue is not None else FakeClock(START)
         self.venue = venue or PaperVenueInMemory(self.clock, a_quote(), RULES)
         self.engine = open_database(url)
+        migrate(self.engine)
         self.journal = CrashingJournal(self.engine, crash)
         self.policy = policy or a_policy()
         self.told = Told()

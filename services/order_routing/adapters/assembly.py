@@ -23,9 +23,10 @@ from libs.trading.scoring import Scope
 from services.order_routing.adapters.bybit_signing import Credentials
 from services.order_routing.adapters.decision_traces import DecisionTraces
 from services.order_routing.domain import ExplorePolicy, Policy
-from services.order_routing.ports import JournalProblem
+from services.order_routing.ports import JournalProblem, Keep
 
 MS = 1_000_000
+DAY = 86_400_000 * MS
 OF_POLICY = {"account", "namespace", "scope", "unit_notional", "flatten_on_halt", "halt_on_foreign"}
 
 log = get_logger("order_routing")
@@ -90,6 +91,10 @@ def policy_of(
 ) -> Policy:
     limits = limits_of(risk)
     return Policy(account, namespace, Scope[scope], unit_notional, limits, explore, flatten_on_halt, halt_on_foreign)
+
+
+def keep_of(events_days: float, decisions_days: float, explore: ExplorePolicy | None) -> Keep:
+    return Keep(int(events_days * DAY), int(decisions_days * DAY), 1 if explore is None else explore.window)
 
 
 @dataclass(frozen=True, slots=True)

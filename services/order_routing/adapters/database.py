@@ -1,4 +1,4 @@
-"""Opens the journal's database: durable SQLite settings or PostgreSQL, and a schema of the right version."""
+"""Opens the journal's database, SQLite with durable settings or PostgreSQL, and says what is wrong with its address."""
 
 from __future__ import annotations
 
@@ -6,37 +6,65 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, insert, inspect, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from services.order_routing.adapters.tables import SCHEMA_VERSION, metadata, schema
+from services.order_routing.adapters import postgres
 from services.order_routing.ports import JournalProblem
+
+SETTING = "ORDER_ROUTING_JOURNAL_URL"
+LOG_BYTES = 8 * 1024 * 1024
+IN_MEMORY = ("sqlite://", "sqlite:///:memory:")
+STATEMENT_MS = 5_000
+CONNECTIONS = 8  # one writes, the others read for rpcs and tasks
+POOL_WAIT_S = 5.0
 
 
 class JournalRefused(SystemExit):
-    """A state folder that this router must not touch; ends the process with code 1 and the message."""
+    """A journal that this router must not touch; ends the process with code 1 and the message."""
 
 
-LOG_BYTES = 8 * 1024 * 1024
-IN_MEMORY = ("sqlite://", "sqlite:///:memory:")
+def open_engine(url: str, statement_ms: int = STATEMENT_MS) -> Engine:
+    """An engine whose transactions are durable when they commit. Opens no connection.
 
-
-def open_database(url: str) -> Engine:
-    """An engine whose transactions are durable when they commit. Creates the schema in an empty database.
-
-    Raises JournalRefused when another version wrote it or it is no journal, JournalProblem when it is damaged or cannot
-    be opened.
+    Raises JournalRefused for an address that means nothing here; what it says never shows a password.
     """
     try:
-        engine = _sqlite(url) if url.startswith("sqlite") else create_engine(url, pool_pre_ping=True)
-        _check_pages(engine, url)
-        _check_schema(engine, url)
-        if url.startswith("sqlite") and url not in IN_MEMORY:
-            _lengthen_log(engine)
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        raise JournalProblem(f"the journal {url} cannot be opened: {error}") from error
-    return engine
+        parsed = make_url(url)
+    except ArgumentError:
+        raise JournalRefused(f"order_routing: {SETTING} is no database address: {_WANTED}") from None
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(url)
+    if parsed.drivername not in ("postgresql", "postgresql+psycopg", "postgres"):
+        raise JournalRefused(f"order_routing: {SETTING} names {parsed.drivername}: {_WANTED}")
+    return _postgres(parsed.set(drivername="postgresql+psycopg"), statement_ms)
+
+
+_WANTED = "wanted is postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:///FILE"
+
+
+def name_of(engine: Engine) -> str:
+    """The address without its password."""
+    return engine.url.render_as_string(hide_password=True)
+
+
+def problem_of(error: Exception, what: str) -> JournalProblem:
+    """What an error of either database means to the router."""
+    inside = error.orig if isinstance(error, DBAPIError) else error
+    return postgres.problem_of(inside or error, what)
+
+
+def _postgres(url: URL, statement_ms: int) -> Engine:
+    return create_engine(
+        url,
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_S,
+        pool_use_lifo=True,
+        pool_pre_ping=True,  # readers only: the connection that writes is kept
+        connect_args=postgres.connect_arguments(statement_ms),
+    )
 
 
 def _sqlite(url: str) -> Engine:
@@ -68,6 +96,19 @@ def _sqlite(url: str) -> Engine:
     return engine
 
 
+def prepare_file(engine: Engine) -> None:
+    """What a SQLite file needs before it is written: whole pages, and a log that commits overwrite.
+
+    Raises JournalProblem when it is damaged or cannot be opened.
+    """
+    try:
+        _check_pages(engine)
+        if str(engine.url) not in IN_MEMORY:
+            _lengthen_log(engine)
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise JournalProblem(f"the journal {name_of(engine)} cannot be opened: {error}") from error
+
+
 def _lengthen_log(engine: Engine) -> None:
     """Grow the write-ahead log once, so that commits overwrite it instead of lengthening it.
 
@@ -90,31 +131,11 @@ def _lengthen_log(engine: Engine) -> None:
         connection.close()
 
 
-def _check_pages(engine: Engine, url: str) -> None:
+def _check_pages(engine: Engine) -> None:
     """A damaged page is found now, not by the decision that needs it."""
-    if engine.dialect.name == "sqlite":
-        with engine.connect() as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-        if found != "ok":
-            raise JournalProblem(
-                f"the journal {url} is damaged: {found}; restore it, do not trade on what is left of it"
-            )
-
-
-def _check_schema(engine: Engine, url: str) -> None:
-    with engine.begin() as connection:
-        names = set(inspect(connection).get_table_names())
-        if schema.name in names:
-            found = connection.execute(select(schema.c.version)).scalar_one_or_none()
-            if found != SCHEMA_VERSION:
-                raise JournalRefused(
-                    f"order_routing: the journal {url} has schema version {found}, this router needs {SCHEMA_VERSION}: "
-                    "move the state folder away, or run the version that wrote it"
-                )
-            return
-        if names:
-            raise JournalRefused(
-                f"order_routing: the database {url} is no journal: it holds {', '.join(sorted(names))}"
-            )
-        metadata.create_all(connection)
-        connection.execute(insert(schema).values(version=SCHEMA_VERSION))
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if found != "ok":
+        raise JournalProblem(
+            f"the journal {name_of(engine)} is damaged: {found}; restore it, do not trade on what is left of it"
+        )

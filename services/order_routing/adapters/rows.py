@@ -8,11 +8,19 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from libs.trading.decisions import Decision, DecisionKind
+from libs.trading.decisions import Decision, DecisionKind, TradingStateChanged
 from libs.trading.market import Provenance, Side
 from libs.trading.orders import Fill, Order, OrderState, Origin, TimeInForce
 from libs.trading.risk import RuleResult
 from libs.trading.scoring import Scope
+from services.order_routing.domain import InputAt
+from services.order_routing.ports import Balances
+
+# The columns of an order that change while it lives.
+PROGRESS = (
+    "updated_time", "state", "terminal", "venue_order_id", "filled_quantity", "filled_notional", "fees_quote",
+    "venue_filled", "closing", "reason",
+)  # fmt: skip
 
 
 def decision_row(account: str, decision: Decision) -> dict[str, Any]:
@@ -98,7 +106,7 @@ def order_row(order: Order) -> dict[str, Any]:
 
 
 def order_progress(order: Order) -> dict[str, Any]:
-    """The columns that change while an order lives."""
+    """By the names of PROGRESS."""
     return {
         "updated_time": order.updated_time,
         "state": order.state.name,
@@ -176,3 +184,33 @@ def fill_of(row: RowMapping) -> Fill:
         maker=bool(row["maker"]),
         time=row["time"],
     )
+
+
+def offset_row(account: str, at: InputAt) -> dict[str, Any]:
+    return {"account": account, "topic": at.topic, "partition": at.partition, "next_offset": at.offset + 1}
+
+
+def state_row(account: str, number: int, change: TradingStateChanged, time: int) -> dict[str, Any]:
+    return {
+        "account": account,
+        "number": number,
+        "before": change.before.name,
+        "after": change.after.name,
+        "by": change.by,
+        "reason": change.reason,
+        "time": time,
+    }
+
+
+def balances_row(account: str, new: Balances) -> dict[str, Any]:
+    return {
+        "account": account,
+        "opening": str(new.opening),
+        "peak": str(new.peak),
+        "day": new.day,
+        "day_equity": str(new.day_equity),
+    }
+
+
+def balances_of(row: RowMapping) -> Balances:
+    return Balances(Decimal(row["opening"]), Decimal(row["peak"]), row["day"], Decimal(row["day_equity"]))

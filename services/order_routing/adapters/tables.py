@@ -1,4 +1,4 @@
-"""The journal's schema, the same for SQLite and PostgreSQL; decimals are text, times are ns."""
+"""The journal's tables as the newest migration leaves them, on SQLite and PostgreSQL; decimals are text, times ns."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION = 1
-
 metadata = MetaData()
 
-schema = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+# One row: the oldest revision whose routers may still use this journal. A migration that only adds leaves it as it is.
+compatibility = Table("compatibility", metadata, Column("needs", String(32), primary_key=True))
 
 decisions = Table(
     "decisions",
@@ -162,3 +161,7 @@ leases = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("expires", BigInteger, nullable=False),
 )
+
+
+def columns_of(table: str) -> tuple[str, ...]:
+    return tuple(metadata.tables[table].columns.keys())

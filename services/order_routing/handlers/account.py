@@ -30,6 +30,7 @@ from services.order_routing.ports import (
     Clock,
     Entry,
     Journal,
+    JournalAway,
     Lease,
     LeaseLost,
     Observer,
@@ -79,6 +80,7 @@ class Account:
         self._unsaved: Balances | None = None
         self.marks: dict[str, Mark] = {}
         self.paused_until: int | None = None
+        self.ended: Exception | None = None  # why this account may act no more
         self.began = clock()  # wall ns since when this router may act and waits for predictions
         self.last_input: tuple[int, str, str] | None = None  # wall ns, instrument and session of the newest prediction
         self._over: OrderedDict[str, Order] = OrderedDict()
@@ -273,8 +275,16 @@ class Account:
         with self.lock:
             self.lease = lease
 
+    def end(self, why: Exception) -> None:
+        """The term is over: whoever still holds this account can write and send nothing more, and is told why."""
+        self.ended = self.ended or why
+        with self.changed:
+            self.changed.notify_all()
+
     def fence(self, now: int) -> None:
         """Right before sending: raises LeaseLost when the lease ran out while this process was not looking."""
+        if self.ended is not None:
+            raise self.ended
         if now >= self.lease.expires:
             raise LeaseLost(f"the lease of {self.policy.account} ran out {(now - self.lease.expires) / 1e6:.0f} ms ago")
 
@@ -293,7 +303,13 @@ class Account:
         read = tuple(self._read.values())
         balances = entry.balances or self._unsaved
         entry = replace(entry, events=events, decisions=decided, consumed=read, balances=balances)
-        self.journal.commit(entry, self.lease)
+        if self.ended is not None:
+            raise self.ended
+        try:
+            self.journal.commit(entry, self.lease)
+        except (JournalAway, LeaseLost) as problem:
+            self.end(problem)  # whether the entry was written is not known: memory may be behind the rows
+            raise
         self._remember(entry)
         if events:
             with self.changed:

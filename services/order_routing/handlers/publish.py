@@ -30,6 +30,8 @@ class Outbox:
             on_topic = self._publisher.last_sequence(name)
             self._after = max(on_topic or 0, account.journal.published(name))
         account.fence(account.clock())
+        if account.sequence <= self._after:
+            return 0
         events = account.journal.events(name, self._after, BATCH)
         if not events:
             return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from libs.bundle.keys import generate
-from services.order_routing.adapters.database import open_database
+from services.order_routing.adapters.schema import open_database
 
 ROOT = Path(__file__).parents[4]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
@@ -13,8 +12,8 @@ import pytest
 from libs.trading.decisions import AccountEvent, TradingStateChanged
 from libs.trading.orders import Filled, OrderState, Sent, advance
 from libs.trading.risk import TradingState
-from services.order_routing.adapters.database import JournalRefused, open_database
 from services.order_routing.adapters.journal import SqlJournal
+from services.order_routing.adapters.schema import open_database
 from services.order_routing.domain import InputAt
 from services.order_routing.ports import Balances, Entry, JournalProblem, Lease, LeaseLost
 from tests.builders.orders import START, a_fill, an_order
@@ -158,21 +157,6 @@ def test_orders_are_listed_in_pages(tmp_path: Path) -> None:
     assert seen == [order.client_order_id for order in orders]
     assert journal.orders("paper", "nothing", (), None, 10) == ()
     assert journal.orders("paper", "", (OrderState.FILLED,), None, 10) == ()
-
-
-def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
-    a_journal(tmp_path)
-    with sqlite3.connect(tmp_path / "journal.sqlite") as connection:
-        connection.execute("UPDATE schema_version SET version = 99")
-    with pytest.raises(JournalRefused, match="schema version 99, this router needs 1"):
-        a_journal(tmp_path)
-
-
-def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "journal.sqlite") as connection:
-        connection.execute("CREATE TABLE recipes (name TEXT)")
-    with pytest.raises(JournalRefused, match="no journal: it holds recipes"):
-        a_journal(tmp_path)
 
 
 def test_commits_are_synchronous_and_begin_at_once(tmp_path: Path) -> None:

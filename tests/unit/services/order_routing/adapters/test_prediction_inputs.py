@@ -13,7 +13,7 @@ from libs.trading.risk import TradingState
 from libs.wire.predictions import encode_prediction
 from services.order_routing.adapters.decision_traces import DecisionTraces
 from services.order_routing.adapters.prediction_inputs import Inputs
-from services.order_routing.handlers.lead import Leadership
+from services.order_routing.handlers.lead import Leadership, Term
 from tests.builders.orders import a_prediction
 from tests.fakes.router_world import RouterWorld
 
@@ -92,7 +92,7 @@ def test_it_halts_the_account_with_an_alert() -> None:
     world = RouterWorld()
     router = world.started()
     leadership = Leadership.__new__(Leadership)
-    leadership._router, leadership._acting = router, threading.Event()
+    leadership._term, leadership._acting = Term(router, threading.Event()), threading.Event()
     leadership._acting.set()
     decide(predictions((V2,)), leadership.poison)
     assert router.account.state is TradingState.HALTED

@@ -15,7 +15,7 @@ from libs.wire.places import PlaceAway, PlaceProblem
 ENDPOINT_NAMES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REGION_NAMES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 CONNECT_S = 2.0
-SILENCE_S = 5.0  # of an endpoint that has taken a request, before it counts as away
+SILENCE_S = 3.0  # of an endpoint that has taken a request, before it counts as away; a PUT is tried twice
 # Above 10 MB pyarrow uploads in parts, and when one part fails it completes the upload with the others as it cleans
 # up: a cut file under the right name. What is below goes out in one request, which S3 takes whole or not at all.
 MOST_BYTES = 9_500_000

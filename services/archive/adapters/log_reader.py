@@ -11,7 +11,6 @@ from libs.runtime.kafka import Consumer, KafkaUnavailable, Record, TopicPartitio
 from libs.runtime.logs import get_logger
 from libs.runtime.metrics import counter, gauge
 from libs.wire.archive import ArchivedRecord
-from libs.wire.places import PlaceAway
 from services.archive.adapters.market_times import times_of
 from services.archive.adapters.parquet_files import ArchiveProblem, ParquetFiles
 from services.archive.adapters.patience import Patience
@@ -72,7 +71,8 @@ class LogReader:
                     break
             if not stop.is_set():
                 patience.insist(self._close_due)
-        self._close_everything()
+        if patience.is_away or not patience.insist(self._close_everything):
+            log.error("what was read last is in no file; the next start reads it again", place=str(self._files))
 
     def _find_place_in_log(self, patience: Patience, stop: threading.Event) -> bool:
         while not stop.is_set():
@@ -90,10 +90,7 @@ class LogReader:
         self._count(self._archivist.close_due(time.monotonic()))
 
     def _close_everything(self) -> None:
-        try:
-            self._count(self._archivist.close_everything())
-        except PlaceAway as error:
-            log.error("what was read last is in no file; the next start reads it again", reason=str(error))
+        self._count(self._archivist.close_everything())
 
     def _assign(self) -> None:
         parts = [part for topic in self._topics for part in self._consumer.partitions_for(topic)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from libs.wire.archive import ArchiveDamaged, ArchivedRecord, ArchiveFile, ArchiveReader, ArchiveWriter
-from libs.wire.places import PlaceProblem, open_place
+from libs.wire.places import PlaceAway, PlaceProblem, open_place
 from libs.wire.progress import Progress, ProgressUnreadable, SessionProgress, read_progress, write_progress
 from services.archive.adapters.one_writer import Taken, one_writer
 from services.archive.domain import MarketTimes, Partition
@@ -99,7 +99,8 @@ class ParquetFiles:
             write_progress(self._place, Progress(ends, self._sessions))
 
     def close(self) -> None:
-        with self._explaining():
+        """Give the place up; one that is away learns nothing of that, and the next start waits for a while."""
+        with self._explaining(), suppress(PlaceAway):
             self._one.release()
 
     @contextmanager

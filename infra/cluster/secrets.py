@@ -116,8 +116,8 @@ class Keeper:
         lacking = [file for file in files if not there.get(file)]
         if lacking:
             raise SecretsProblem(
-                f"{name} is there but has no {', '.join(lacking)}: add what is missing, or delete the secret and run "
-                "this again to have all of it made anew"
+                f"{name} is there but has no {', '.join(lacking)}: add what is missing. Deleted, it is made anew when "
+                "this runs again, with a new key or password that nothing else knows yet"
             )
         self._say(f"{'made' if made else 'kept'} {name}")
         return there

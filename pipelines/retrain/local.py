@@ -23,7 +23,8 @@ from libs.trading.fees import Costs
 from libs.trading.labels import LabelSpec
 from libs.trading.market import MarketRecord, Provenance
 from libs.trading.scoring import LabelKind, Scope
-from pipelines.retrain.adapters.archive_log import archive_log, find_session, wait_until_archived
+from libs.wire.places import Place
+from pipelines.retrain.adapters.archive_log import archive_at, archive_log, find_session, wait_until_archived
 from pipelines.retrain.adapters.archive_window import (
     ArchiveWindow,
     wait_for_instrument,
@@ -193,9 +194,9 @@ def take_snapshot(local: LocalRun) -> str:
     if source.data is not None:
         log, name = _bars(source.data, int(settings.history_delay_ms * 1e6)), f"bars in {source.data.name}"
     elif source.archive is not None and source.window is not None:
-        log, name = _window(local, Path(source.archive)), f"{source.window} of {source.instrument}"
+        log, name = _window(local, archive_at(source.archive)), f"{source.window} of {source.instrument}"
     elif source.archive is not None:
-        archive = Path(source.archive)
+        archive = archive_at(source.archive)
         instrument, session = find_session(archive, source.instrument, source.session)
         stretch = Stretch(stretch.from_ns, stretch.to_ns, session)
         if source.to_ns is not None:
@@ -215,7 +216,7 @@ def take_snapshot(local: LocalRun) -> str:
     )
 
 
-def _window(local: LocalRun, archive: Path) -> Iterator[tuple[int, MarketRecord]]:
+def _window(local: LocalRun, archive: Place) -> Iterator[tuple[int, MarketRecord]]:
     source, tell = local.request.source, local.progress.tell
     instrument = wait_for_instrument(archive, source.instrument, source.patience_s, tell)
     provenance = None if source.provenance is None else Provenance[source.provenance]

@@ -13,7 +13,7 @@ from libs.wire.market import decode_record
 from libs.wire.payload import check_payload
 from libs.wire.places import Place, PlaceAway, PlaceProblem, Where, open_place, place_at
 from libs.wire.progress import SessionProgress, read_progress
-from pipelines.retrain.adapters.run_folder import RunError
+from pipelines.retrain.adapters.run_folder import NotYet, RunError
 
 TOPIC = "market.events"
 POLL_S = 0.5
@@ -66,7 +66,7 @@ def _one(what: str, wanted: str | None, known: list[str]) -> str:
 def wait_until_archived(
     archive: Where, instrument: str, session: str, until_ns: int, patience_s: float, progress: Callable[[str], None]
 ) -> None:
-    """Return once the session is archived past `until_ns` (session time) or has ended. Raises RunError after
+    """Return once the session is archived past `until_ns` (session time) or has ended. Raises NotYet after
     `patience_s` without that."""
     deadline = time.monotonic() + patience_s
     while True:
@@ -76,7 +76,7 @@ def wait_until_archived(
         missing = (until_ns - (seen.until if seen else 0)) / 1e9
         state = away or f"{archive}: {missing:.1f} s of the stretch are not archived"
         if time.monotonic() > deadline:
-            raise RunError(f"{state} after {patience_s:g} s of waiting")
+            raise NotYet(f"{state} after {patience_s:g} s of waiting (--patience-s)")
         progress(f"waiting for the archive, {away or f'{missing:.1f} s of session time to come'}")
         time.sleep(POLL_S)
 

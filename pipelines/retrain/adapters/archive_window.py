@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from libs.trading.market import MarketRecord, Provenance
 from libs.wire.archive import ArchivedRecord, ArchiveReader
 from libs.wire.market import decode_record
 from libs.wire.payload import check_payload
-from libs.wire.progress import SessionProgress, read_progress
-from pipelines.retrain.adapters.archive_log import TOPIC
+from libs.wire.places import PlaceAway, Where
+from libs.wire.progress import Progress, SessionProgress, read_progress
+from pipelines.retrain.adapters.archive_log import TOPIC, check_archive
 from pipelines.retrain.adapters.run_folder import NotYet, RunError
+from pipelines.retrain.adapters.waiting import when_there
 
 POLL_S = 1.0
 NEWCOMER_S = 60.0  # a new instrument may follow the others; a misspelt one never comes
@@ -34,16 +35,15 @@ class ArchiveWindow:
     provenance: Provenance | None = None
 
 
-def wait_for_instrument(archive: Path, wanted: str | None, patience_s: float, tell: Tell) -> str:
+def wait_for_instrument(archive: Where, wanted: str | None, patience_s: float, tell: Tell) -> str:
     """The instrument that is meant, once the archive knows it; None where there is only one to choose.
 
     Raises RunError that names the nearest to a misspelt one, NotYet when nothing is archived after `patience_s`.
     """
-    if not archive.is_dir():
-        raise RunError(f"{archive}: no such archive folder")
     began = time.monotonic()
+    when_there(lambda: _reached(archive), patience_s, tell)
     while True:
-        progress = read_progress(archive)
+        progress = _progress(archive, tell)
         known = sorted({instrument for instrument, _ in progress.sessions}) if progress else []
         waited = time.monotonic() - began
         if wanted is None and len(known) == 1:
@@ -66,7 +66,7 @@ def wait_for_instrument(archive: Path, wanted: str | None, patience_s: float, te
         time.sleep(POLL_S)
 
 
-def wait_until_passed(archive: Path, window: ArchiveWindow, patience_s: float, tell: Tell) -> None:
+def wait_until_passed(archive: Where, window: ArchiveWindow, patience_s: float, tell: Tell) -> None:
     """Return once the log has passed the window's end: the newest session in it (of the provenance asked for) has.
 
     Older sessions need not reach it: whatever begins later in the log stands after everything they said. Raises NotYet
@@ -75,7 +75,7 @@ def wait_until_passed(archive: Path, window: ArchiveWindow, patience_s: float, t
     deadline = time.monotonic() + patience_s
     provenances: dict[str, Provenance] = {}
     while True:
-        sessions = _sessions(archive, window, provenances)
+        sessions = _sessions(archive, _progress(archive, tell), window, provenances)
         newest = max(sessions, key=lambda name: sessions[name].offset, default=None)
         if newest is not None and sessions[newest].until >= window.to_ns:
             return
@@ -95,14 +95,15 @@ def wait_until_passed(archive: Path, window: ArchiveWindow, patience_s: float, t
         time.sleep(POLL_S)
 
 
-def window_log(archive: Path, window: ArchiveWindow) -> Iterator[tuple[int, MarketRecord]]:
+def window_log(archive: Where, window: ArchiveWindow) -> Iterator[tuple[int, MarketRecord]]:
     """(offset, record) in log order of every session that reaches into the window, each from its first record (features
     warm up as they did live) to the first one behind the window.
 
     Raises RunError that names both where the window holds two provenances and none was asked for, ArchiveDamaged or
     MalformedMessage that name the file or field.
     """
-    sessions = _sessions(archive, ArchiveWindow(window.instrument, window.from_ns, window.to_ns), {})
+    every = ArchiveWindow(window.instrument, window.from_ns, window.to_ns)
+    sessions = _sessions(archive, read_progress(archive), every, {})
     to_come = {name: seen.offset for name, seen in sessions.items() if seen.until >= window.from_ns}
     found: dict[Provenance, str] = {}
     for archived in _records(archive, window.instrument, sessions):
@@ -128,7 +129,7 @@ def window_log(archive: Path, window: ArchiveWindow) -> Iterator[tuple[int, Mark
         yield archived.offset, record
 
 
-def _records(archive: Path, instrument: str, sessions: Sessions) -> Iterator[ArchivedRecord]:
+def _records(archive: Where, instrument: str, sessions: Sessions) -> Iterator[ArchivedRecord]:
     """The instrument's records of the partitions that hold its sessions."""
     reader, key = ArchiveReader(archive), instrument.encode()
     for partition in sorted({seen.partition for seen in sessions.values()}):
@@ -141,9 +142,27 @@ def _mixed(window: ArchiveWindow, found: Mapping[Provenance, str]) -> str:
     return f"the window of {window.instrument} holds {held}: a model learns from one kind of data, choose {names}"
 
 
-def _sessions(archive: Path, window: ArchiveWindow, provenances: dict[str, Provenance]) -> dict[str, SessionProgress]:
+def _reached(archive: Where) -> None:
+    """Raises RunError when there is no such place, NotYet while it does not answer."""
+    try:
+        check_archive(archive)
+    except PlaceAway as error:
+        raise NotYet(str(error)) from error
+
+
+def _progress(archive: Where, tell: Tell) -> Progress | None:
+    """None before the first; and while the place is away, which is told."""
+    try:
+        return read_progress(archive)
+    except PlaceAway as error:
+        tell(f"waiting for the archive: {error}")
+        return None
+
+
+def _sessions(
+    archive: Where, progress: Progress | None, window: ArchiveWindow, provenances: dict[str, Provenance]
+) -> dict[str, SessionProgress]:
     """The instrument's sessions (of the provenance asked for); `provenances` remembers what was looked up."""
-    progress = read_progress(archive)
     held = progress.sessions if progress else {}
     sessions = {name: seen for (what, name), seen in held.items() if what == window.instrument}
     if window.provenance is None:
@@ -153,7 +172,7 @@ def _sessions(archive: Path, window: ArchiveWindow, provenances: dict[str, Prove
     return {name: seen for name, seen in sessions.items() if provenances[name] is window.provenance}
 
 
-def _provenance(archive: Path, seen: SessionProgress) -> Provenance:
+def _provenance(archive: Where, seen: SessionProgress) -> Provenance:
     """Of a session, as its newest archived record says."""
     for record in ArchiveReader(archive).records(TOPIC, seen.partition, seen.offset):
         if record.value is not None:

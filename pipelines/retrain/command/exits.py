@@ -12,6 +12,7 @@ from libs.trading.folds import TooFewRows
 from libs.trading.labels import LabelRefused
 from libs.wire.archive import ArchiveDamaged
 from libs.wire.malformed import MalformedMessage
+from libs.wire.places import PlaceAway, PlaceProblem
 from libs.wire.progress import ProgressUnreadable
 from pipelines.retrain.adapters.run_folder import NotYet, RunError
 from pipelines.retrain.adapters.scored_table import TableError
@@ -24,12 +25,12 @@ A_PERSON_MUST_ACT = 1  # data or settings: the same call would end the same
 TRY_AGAIN = 75  # broker, MLflow or archive are away; EX_TEMPFAIL of sysexits.h
 EXPECTED = (
     RunError, LabelRefused, TooFewRows, PolicyError, TableError, BundleError, ArchiveDamaged, MalformedMessage,
-    ProgressUnreadable, ValidationError, OSError,
+    ProgressUnreadable, PlaceAway, PlaceProblem, ValidationError, OSError,
 )  # fmt: skip
 
 
 def exit_code(error: Exception) -> int:
-    return TRY_AGAIN if isinstance(error, NotYet) else A_PERSON_MUST_ACT
+    return TRY_AGAIN if isinstance(error, NotYet | PlaceAway) else A_PERSON_MUST_ACT
 
 
 def message(error: Exception) -> str:

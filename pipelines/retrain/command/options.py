@@ -23,6 +23,14 @@ def number(text: str) -> float | None:
         raise typer.BadParameter(f"{text!r} is no number") from error
 
 
+def whole_number(text: str) -> int | None:
+    """The same for a whole number."""
+    value = number(text)
+    if value is not None and value != int(value):
+        raise typer.BadParameter(f"{text!r} is no whole number")
+    return None if value is None else int(value)
+
+
 def _number(what: str) -> Any:
     return typer.Option(help=what, parser=number, metavar="NUMBER")
 
@@ -58,7 +66,7 @@ class ModelOptions:
     maker_fee_bps: Annotated[float | None, _number("of the account")] = None
     taker_fee_bps: Annotated[float | None, _number("of the account")] = None
     slippage_bps: Annotated[float | None, _number("of a taker, per side")] = None
-    seed: Annotated[int | None, typer.Option()] = None
+    seed: Annotated[int | None, typer.Option(help="of every draw", parser=whole_number, metavar="NUMBER")] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from pipelines.retrain.adapters.archive_log import archive_at
 from pipelines.retrain.adapters.archive_window import wait_for_instrument
 from pipelines.retrain.adapters.code_version import code_version
 from pipelines.retrain.adapters.policy_files import read_policy
@@ -42,7 +42,7 @@ def asked(source: SourceOptions, model: ModelOptions, now_s: float, tell: Callab
     instrument = source.instrument or None
     if source.window or model.venue:
         archive = _archive(source)
-        instrument = wait_for_instrument(Path(archive), instrument, source.patience_s, tell)
+        instrument = wait_for_instrument(archive_at(archive), instrument, source.patience_s, tell)
         told |= {"instrument": instrument}
     if model.venue:
         settings = _with_fees(settings, model, str(instrument), source.patience_s, tell)

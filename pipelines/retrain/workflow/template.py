@@ -43,11 +43,13 @@ PARAMETERS = {
     "emission-ms": "",
     "horizon": "",
     "sigmas": "",
+    "seed": "",
     "patience-s": "600",
 }
 ASKED = (
     "window", "until", "policy", "instrument", "provenance", "scope", "archive", "venue", "maker-fee-bps",
-    "taker-fee-bps", "slippage-bps", "bar-seconds", "emission-ms", "horizon", "sigmas", "patience-s",
+    "taker-fee-bps", "slippage-bps", "bar-seconds", "emission-ms", "horizon", "sigmas", "seed",
+    "patience-s",
 )  # fmt: skip
 SHOWN = ("run", "verdict", "version", "alias", "reasons")
 

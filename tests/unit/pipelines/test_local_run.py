@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from libs.bundle.acceptance import Accepted, Trust, judge
 from libs.bundle.folder import read_bundle
@@ -19,17 +16,15 @@ from libs.bundle.trust import Scope
 from libs.trading.labels import LabelRefused
 from pipelines.retrain.adapters.key_folder import make_keys
 from pipelines.retrain.adapters.mlflow_registry import Registered
-from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_facts
+from pipelines.retrain.adapters.run_folder import RunError, read_facts
 from pipelines.retrain.adapters.tables import read_columns, write_columns
-from pipelines.retrain.local import STEPS, LocalRun, Places
-from pipelines.retrain.report.progress import StepProgress
+from pipelines.retrain.local import LocalRun
 from pipelines.retrain.settings import LabelSettings, RetrainSettings
 from pipelines.retrain.steps.dataset import FEATURE
 from pipelines.retrain.steps.register import allowed_alias, register
 from tests.builders.candidates import Market
-from tests.builders.snapshots import KNOWING, a_request, a_snapshot, small_settings
-
-JUDGED = tuple(STEPS)[1:-1]  # without snapshot and register
+from tests.builders.runs import JUDGED, a_run
+from tests.builders.snapshots import KNOWING, a_snapshot, small_settings
 
 
 @dataclass
@@ -50,13 +45,6 @@ class RememberingRegistry:
 
     def set_alias(self, alias: str, version: int) -> None:
         self.aliases[alias] = version
-
-
-def a_run(path: Path, settings: RetrainSettings | None = None) -> LocalRun:
-    console = Console(file=StringIO())
-    progress = StepProgress(console, time.monotonic)
-    places = Places(None, None, path / "keys")
-    return LocalRun(RunFolder(path / "runs" / "a"), a_request(settings), places, progress, console, time.time_ns)
 
 
 def made(path: Path, market: Market | None = None, settings: RetrainSettings | None = None) -> LocalRun:

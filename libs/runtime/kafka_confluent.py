@@ -17,7 +17,8 @@ from libs.runtime.kafka import Headers, KafkaConfig, Offset, Position, Record, T
 ANSWER_SECONDS = 10.0
 LOG = logging.getLogger("librdkafka")
 UNKNOWN_TOPIC = {ck.KafkaError._UNKNOWN_TOPIC, ck.KafkaError._UNKNOWN_PARTITION, ck.KafkaError.UNKNOWN_TOPIC_OR_PART}
-FENCED = ck.KafkaError.FENCED_INSTANCE_ID
+# What a client never recovers from; polling says it once, as a message whose own flag `fatal` is not set.
+BROKEN = {ck.KafkaError.FENCED_INSTANCE_ID, ck.KafkaError._FATAL}
 LOST_PARTITION = {ck.KafkaError._ASSIGNMENT_LOST, ck.KafkaError.ILLEGAL_GENERATION}
 LOST_PARTITION |= {ck.KafkaError.UNKNOWN_MEMBER_ID, ck.KafkaError.REBALANCE_IN_PROGRESS}
 OFFSETS = {"earliest": ck.OFFSET_BEGINNING, "latest": ck.OFFSET_END, "committed": ck.OFFSET_STORED}
@@ -155,7 +156,7 @@ class ConfluentConsumer:
                 raise port.CommitRefused(f"{sorted(map(str, offsets))}: {error.str()}")
             if error.code() in UNKNOWN_TOPIC:
                 raise port.UnknownTopic(", ".join(sorted({part.topic for part in offsets})))
-            if self._closed or error.fatal() or error.code() == FENCED:
+            if self._closed or error.fatal() or error.code() in BROKEN:
                 raise port.KafkaUnavailable(f"commit: {error.str()}")
             time.sleep(0.1)
 
@@ -207,7 +208,7 @@ class ConfluentConsumer:
         error = message.error()
         if error is None:
             return False
-        if error.fatal() or error.code() == FENCED:
+        if error.fatal() or error.code() in BROKEN:
             raise port.KafkaUnavailable(error.str())
         LOG.warning("%s", error.str())
         return True

@@ -8,6 +8,7 @@ import time
 
 import grpc
 
+from libs.runtime.fanout import Fanout
 from libs.runtime.kafka import open_producer
 from libs.runtime.logs import configure
 from libs.runtime.service import Task, run_service
@@ -21,17 +22,17 @@ from services.data_ingestion.adapters.meter import PrometheusMeter
 from services.data_ingestion.grpc_api import SERVICE, DataIngestionApi
 from services.data_ingestion.handlers.feed import Feed
 from services.data_ingestion.handlers.operate import Operations
-from services.data_ingestion.handlers.watch import Watchers
 from services.data_ingestion.settings import Settings
 
 NAME = "data_ingestion"
+MAX_BEHIND = 5000  # records
 
 
 def main() -> int:
     settings = Settings.load()
     configure(NAME, settings.log_level)
     tracer = open_tracer(NAME, settings.tracing.endpoint, settings.tracing.ratio)
-    watchers = Watchers()
+    watchers = Fanout[bytes](MAX_BEHIND)
     market_log = KafkaMarketLog(
         open_producer(settings.kafka.config(), NAME),
         settings.max_in_flight_records,

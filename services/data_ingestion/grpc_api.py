@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from libs.runtime.fanout import Fanout
 from libs.runtime.grpc_errors import abort
 from libs.runtime.service import StreamCap
 from libs.trading.market import SessionClock
@@ -17,7 +18,6 @@ from protos.ingestion.v1 import ingestion_pb2_grpc
 from protos.market.v1 import market_pb2
 from services.data_ingestion.domain import FeedStatus, NoSource
 from services.data_ingestion.handlers.operate import BadStretch, Operations, UnknownInstrument
-from services.data_ingestion.handlers.watch import TooSlow, Watchers
 from services.data_ingestion.ports import VenueUnavailable
 
 SERVICE = "ingestion.v1.DataIngestionService"
@@ -25,12 +25,11 @@ MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 MAX_WATCHED = 1000
 RETRY_S = 2.0
-WATCH_S = 0.5
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
 class DataIngestionApi(ingestion_pb2_grpc.DataIngestionServiceServicer):
-    def __init__(self, operations: Operations, watchers: Watchers) -> None:
+    def __init__(self, operations: Operations, watchers: Fanout[bytes]) -> None:
         self._operations, self._watchers = operations, watchers
         self._streams = StreamCap()
 
@@ -76,15 +75,9 @@ class DataIngestionApi(ingestion_pb2_grpc.DataIngestionServiceServicer):
         with refusals(context):
             for instrument in request.instruments:
                 self._operations.feed(instrument)
-        with self._streams.hold(context), self._watchers.join(frozenset(request.instruments)) as watcher:
-            context.send_initial_metadata(())  # says: whatever is made from now on will be seen
-            while context.is_active():
-                try:
-                    record = watcher.take(WATCH_S)
-                except TooSlow as error:
-                    abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), reason="TOO_SLOW", retry_s=RETRY_S)
-                if record is not None:
-                    yield pb.WatchEventsResponse(events=market_pb2.MarketEvents.FromString(record))
+        with self._streams.hold(context):
+            for record in self._watchers.follow(frozenset(request.instruments), context):
+                yield pb.WatchEventsResponse(events=market_pb2.MarketEvents.FromString(record))
 
 
 @contextmanager

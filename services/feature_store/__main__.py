@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 
 import grpc
 
 from libs.runtime import logs
-from libs.runtime.kafka import Consumer, open_consumer, open_producer
+from libs.runtime.fanout import Fanout
+from libs.runtime.kafka import open_consumer, open_producer
 from libs.runtime.service import Task, run_service
 from libs.runtime.tracing import open_tracer
 from libs.trading.features.engine import compile_kernels
@@ -18,11 +20,12 @@ from services.feature_store.adapters.intervals import spec_of
 from services.feature_store.adapters.latest_log import LatestLog
 from services.feature_store.adapters.notices import PrometheusNotices
 from services.feature_store.adapters.snapshot_log import SnapshotLog
+from services.feature_store.domain import Published
 from services.feature_store.grpc_api import SERVICE, FeatureStoreApi
 from services.feature_store.handlers import Engines, LatestVectors
 from services.feature_store.settings import Settings
 
-NAME = "feature_store"
+NAME, MAX_BEHIND = "feature_store", 1024
 
 
 def main() -> int:
@@ -32,13 +35,11 @@ def main() -> int:
     kafka = settings.kafka.config()
     tracer = open_tracer(NAME, settings.tracing.endpoint, settings.tracing.ratio)
     notices = PrometheusNotices()
-    latest = LatestVectors(spec.hash)
+    watchers = Fanout[Published](MAX_BEHIND)
+    latest = LatestVectors(spec.hash, watchers.show)
     producer = open_producer(kafka, NAME)
     consumer = open_consumer(kafka, NAME, group=settings.group, instance_id=settings.instance_id)
-
-    def open_reader() -> Consumer:
-        return open_consumer(kafka, f"{NAME}-reader")
-
+    open_reader = partial(open_consumer, kafka, f"{NAME}-reader")
     events = EventLog(
         consumer,
         producer,
@@ -58,7 +59,7 @@ def main() -> int:
         return events.is_caught_up() and follower.is_caught_up()
 
     def add_servicers(server: grpc.Server) -> list[str]:
-        api = FeatureStoreApi(spec, latest, is_ready=is_ready, wall_ns=time.time_ns, max_streams=settings.max_streams)
+        api = FeatureStoreApi(spec, latest, watchers, is_ready, time.time_ns, settings.max_streams)
         features_pb2_grpc.add_FeatureStoreServiceServicer_to_server(api, server)
         return [SERVICE]
 

@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from libs.runtime.fanout import Fanout
 from libs.runtime.grpc_errors import abort
 from libs.runtime.service import StreamCap
 from libs.trading.features.catalogue import VIEWS
@@ -16,12 +17,11 @@ from libs.trading.features.spec import FeatureSpec
 from protos.features.v1 import features_pb2 as pb
 from protos.features.v1 import features_pb2_grpc
 from services.feature_store.domain import Published
-from services.feature_store.handlers import LatestVectors, SlowWatcher
+from services.feature_store.handlers import LatestVectors
 
 SERVICE = "features.v1.FeatureStoreService"
 MAX_INSTRUMENTS = 200
 MAX_NAMES = 1000
-TAKE_S = 0.2
 
 
 class FeatureStoreApi(features_pb2_grpc.FeatureStoreServiceServicer):
@@ -31,13 +31,13 @@ class FeatureStoreApi(features_pb2_grpc.FeatureStoreServiceServicer):
         self,
         spec: FeatureSpec,
         latest: LatestVectors,
-        *,
+        watchers: Fanout[Published],
         is_ready: Callable[[], bool],
         wall_ns: Callable[[], int],
         max_streams: int,
     ) -> None:
         self._spec = spec
-        self._latest = latest
+        self._latest, self._watchers = latest, watchers
         self._is_ready = is_ready
         self._wall_ns = wall_ns
         self._streams = StreamCap(max_streams)
@@ -78,15 +78,9 @@ class FeatureStoreApi(features_pb2_grpc.FeatureStoreServiceServicer):
     ) -> Iterator[pb.WatchFeaturesResponse]:
         if len(request.instruments) > MAX_INSTRUMENTS:
             self._too_many(context, "instruments", len(request.instruments), MAX_INSTRUMENTS)
-        with self._streams.hold(context), self._latest.watch(request.instruments) as watcher:
-            context.send_initial_metadata(())  # says: whatever is made from now on will be seen
-            while context.is_active():
-                try:
-                    published = watcher.take(TAKE_S)
-                except SlowWatcher as error:
-                    abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), reason="SLOW_READER", retry_s=1.0)
-                if published is not None:
-                    yield pb.WatchFeaturesResponse(vector=pb.FeatureVector.FromString(published.message))
+        with self._streams.hold(context):
+            for published in self._watchers.follow(frozenset(request.instruments), context):
+                yield pb.WatchFeaturesResponse(vector=pb.FeatureVector.FromString(published.message))
 
     def _check(self, request: pb.GetFeaturesRequest, context: grpc.ServicerContext) -> NDArray[np.intp] | None:
         """Where the wanted names lie; None for all. Ends the call when an argument is wrong."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 from libs.trading.features.engine import FeatureEngine, SnapshotMismatch
 from libs.trading.features.spec import FeatureSpec
@@ -14,8 +11,6 @@ from libs.trading.features.vector import FeatureVector
 from libs.trading.market import MarketRecord
 from services.feature_store.domain import Published, StoredSnapshot, is_newer
 from services.feature_store.ports import Notices
-
-WATCH_QUEUE = 1024
 
 
 class Engines:
@@ -64,44 +59,15 @@ class Engines:
         return stored
 
 
-class SlowWatcher(Exception):
-    """A watcher that did not read fast enough; it has missed vectors."""
-
-
-@dataclass(eq=False, slots=True)
-class Watcher:
-    """Vectors of the wanted instruments (all when empty) as they appear."""
-
-    instruments: frozenset[str]
-    waiting: queue.Queue[Published] = field(default_factory=lambda: queue.Queue(WATCH_QUEUE))
-    missed: bool = False
-
-    def offer(self, published: Published) -> None:
-        if self.instruments and published.vector.instrument not in self.instruments:
-            return
-        try:
-            self.waiting.put_nowait(published)
-        except queue.Full:
-            self.missed = True
-
-    def take(self, timeout_s: float) -> Published | None:
-        """The next vector, or None after the timeout. Raises `SlowWatcher`."""
-        if self.missed:
-            raise SlowWatcher(f"more than {WATCH_QUEUE} vectors were waiting")
-        try:
-            return self.waiting.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-
-
 class LatestVectors:
-    """The newest vector of every instrument of every replica, of one spec; threads may share it."""
+    """The newest vector of every instrument of every replica, of one spec; threads may share it. `show` gets each."""
 
-    def __init__(self, spec_hash: str) -> None:
-        self._spec_hash = spec_hash
+    def __init__(
+        self, spec_hash: str, show: Callable[[str, Published], None] = lambda instrument, vector: None
+    ) -> None:
+        self._spec_hash, self._show = spec_hash, show
         self._lock = threading.Lock()
         self._latest: dict[str, Published] = {}
-        self._watchers: tuple[Watcher, ...] = ()
 
     def put(self, published: Published) -> None:
         """Keep it when it is newer than what is there; one of another spec is not this service's to answer with."""
@@ -113,22 +79,8 @@ class LatestVectors:
             if not is_newer(vector, held.vector if held else None):
                 return
             self._latest[vector.instrument] = published
-            watchers = self._watchers
-        for watcher in watchers:
-            watcher.offer(published)
+        self._show(vector.instrument, published)
 
     def get(self, instrument: str) -> Published | None:
         with self._lock:
             return self._latest.get(instrument)
-
-    @contextmanager
-    def watch(self, instruments: Sequence[str]) -> Iterator[Watcher]:
-        """A watcher for as long as the block lives."""
-        watcher = Watcher(frozenset(instruments))
-        with self._lock:
-            self._watchers = (*self._watchers, watcher)
-        try:
-            yield watcher
-        finally:
-            with self._lock:
-                self._watchers = tuple(other for other in self._watchers if other is not watcher)

@@ -8,11 +8,12 @@ import time
 
 import grpc
 
+from libs.runtime.fanout import Fanout
 from libs.runtime.logs import configure
 from libs.runtime.service import Task, run_service
 from libs.runtime.tracing import open_tracer
 from libs.trading.features.catalogue import full_spec
-from libs.trading.scoring import Scope
+from libs.trading.scoring import Prediction, Scope
 from protos.predictions.v1 import predictions_pb2_grpc
 from services.model_serving.adapters.admission import BundleAdmission, trust_of
 from services.model_serving.adapters.cache import BundleCache
@@ -25,10 +26,9 @@ from services.model_serving.adapters.vector_log import VectorLog
 from services.model_serving.grpc_api import SERVICE, ModelServingApi
 from services.model_serving.handlers.reconcile import Reconciler
 from services.model_serving.handlers.serving import Models, Scoring
-from services.model_serving.handlers.watch import Watchers
 from services.model_serving.settings import Settings
 
-NAME = "model_serving"
+NAME, MAX_BEHIND = "model_serving", 1000
 
 
 def main() -> int:
@@ -40,7 +40,7 @@ def main() -> int:
     ends = open_ends(settings.kafka.config(), NAME, settings.instance_id)
     notices = ServiceNotices(ends.producer, time.time_ns)
     registry = MlflowRegistry(settings.mlflow_uri, settings.model_name)
-    watchers, scoring = Watchers(), Scoring(Models(), spec, time.time_ns)
+    watchers, scoring = Fanout[Prediction](MAX_BEHIND), Scoring(Models(), spec, time.time_ns)
     reconciler = Reconciler(
         settings.model_name,
         scoring.models,

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import grpc
 
+from libs.runtime.fanout import Fanout
 from libs.runtime.grpc_errors import abort
 from libs.runtime.service import StreamCap
 from libs.trading.features.vector import FeatureVector
@@ -17,13 +18,11 @@ from protos.predictions.v1 import predictions_pb2_grpc
 from services.model_serving.domain import ALIASES, Arrived, Change, Unscored
 from services.model_serving.handlers.reconcile import Reconciler
 from services.model_serving.handlers.serving import Scoring, Served
-from services.model_serving.handlers.watch import TooSlow, Watchers
 from services.model_serving.ports import MalformedVector
 
 SERVICE = "predictions.v1.ModelServingService"
 MAX_BATCH = 1000
 RETRY_S = 2.0
-WATCH_S = 0.5
 MEANING: Mapping[Unscored, str] = {
     Unscored.NO_MODEL: "no accepted model serves this role",
     Unscored.OTHER_SPEC: "the vector was made under another feature spec than the one in force",
@@ -40,7 +39,7 @@ class ModelServingApi(predictions_pb2_grpc.ModelServingServiceServicer):
         self,
         scoring: Scoring,
         reconciler: Reconciler,
-        watchers: Watchers,
+        watchers: Fanout[Prediction],
         required_scope: Scope,
         *,
         decode: Callable[[features_pb2.FeatureVector], FeatureVector],
@@ -95,15 +94,9 @@ class ModelServingApi(predictions_pb2_grpc.ModelServingServiceServicer):
     def WatchPredictions(
         self, request: pb.WatchPredictionsRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.WatchPredictionsResponse]:
-        with self._streams.hold(context), self._watchers.join(frozenset(request.instruments)) as watcher:
-            context.send_initial_metadata(())  # says: whatever is made from now on will be seen
-            while context.is_active():
-                try:
-                    prediction = watcher.take(WATCH_S)
-                except TooSlow as error:
-                    abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), reason="TOO_SLOW")
-                if prediction is not None:
-                    yield pb.WatchPredictionsResponse(prediction=self._encode(prediction))
+        with self._streams.hold(context):
+            for prediction in self._watchers.follow(frozenset(request.instruments), context):
+                yield pb.WatchPredictionsResponse(prediction=self._encode(prediction))
 
     def _one(
         self, request: pb.PredictRequest | pb.PredictStreamRequest, context: grpc.ServicerContext

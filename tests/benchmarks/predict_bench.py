@@ -23,6 +23,7 @@ from infra.daemon import free_port
 from libs.bundle.acceptance import Trust
 from libs.bundle.golden import GoldenRows
 from libs.bundle.trust import Scope
+from libs.runtime.fanout import Fanout
 from libs.runtime.service import make_server
 from libs.trading.features.catalogue import DEFAULT_VIEW
 from libs.trading.scoring import Role
@@ -35,7 +36,6 @@ from services.model_serving.adapters.messages import prediction_message, vector_
 from services.model_serving.domain import Arrived
 from services.model_serving.grpc_api import ModelServingApi
 from services.model_serving.handlers.serving import Models, Scoring, Served
-from services.model_serving.handlers.watch import Watchers
 from services.model_serving.ports import Admitted
 from tests.builders.bundles import a_bundle, a_key_pair, a_spec, a_view, golden_inputs
 from tests.builders.trees import a_forest_graph
@@ -83,7 +83,7 @@ def admitted_forest(onnx: bytes, folder: Path) -> Admitted:
 
 def serve(scoring: Scoring) -> tuple[grpc.Server, int]:
     nobody: Any = None  # Predict asks no reconciler
-    api = ModelServingApi(scoring, nobody, Watchers(), Scope.SIMULATED, decode=vector_of, encode=prediction_message)  # type: ignore[arg-type]
+    api = ModelServingApi(scoring, nobody, Fanout(10), Scope.SIMULATED, decode=vector_of, encode=prediction_message)  # type: ignore[arg-type]
     server = make_server()
     predictions_pb2_grpc.add_ModelServingServiceServicer_to_server(api, server)
     port = free_port()

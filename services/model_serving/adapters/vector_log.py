@@ -50,7 +50,7 @@ class VectorLog:
         self,
         ends: KafkaEnds,
         score: Callable[[Sequence[Arrived]], Sequence[Prediction | Unscored]],
-        show: Callable[[Sequence[Prediction]], None],
+        show: Callable[[str, Prediction], None],
         notices: Notices,
         *,
         tracer: Tracer = OFF,
@@ -140,8 +140,8 @@ class VectorLog:
             if hop is not None:
                 self._describe(hop, arrived[place % len(arrived)].vector, answer)
         self._pending.append(batch)
-        if batch.predictions:
-            self._show(batch.predictions)
+        for prediction in batch.predictions:
+            self._show(prediction.instrument, prediction)
 
     def _describe(self, hop: Hop, vector: FeatureVector, answer: Prediction | Unscored) -> None:
         known: dict[str, str | int | float] = {"instrument": vector.instrument, "vector_id": vector.id}

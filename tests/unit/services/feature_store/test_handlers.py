@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
 
 from libs.trading.features.vector import EmissionReason, FeatureVector
 from libs.trading.market import WALL_CLOCK, Provenance
 from services.feature_store.domain import Published, not_ready_counts
-from services.feature_store.handlers import WATCH_QUEUE, LatestVectors, SlowWatcher
+from services.feature_store.handlers import LatestVectors
 
 
 def a_vector(**changes: Any) -> FeatureVector:
@@ -68,29 +67,14 @@ def test_vectors_of_another_spec_are_not_answered_with() -> None:
     assert newest(latest) is None
 
 
-def test_watchers_see_what_they_asked_for() -> None:
-    latest = LatestVectors("spec")
-    with latest.watch(["x"]) as some, latest.watch([]) as everything:
-        put(latest, instrument="y")
-        put(latest)
-        assert [p.vector.instrument for p in (some.take(0), everything.take(0), everything.take(0)) if p] == [
-            "x",
-            "y",
-            "x",
-        ]
-        assert some.take(0) is None
+def test_what_becomes_the_newest_is_shown_and_nothing_older() -> None:
+    shown: list[tuple[str, int]] = []
+    latest = LatestVectors("spec", lambda instrument, published: shown.append((instrument, published.vector.as_of)))
+    put(latest, instrument="y", as_of=100)
+    put(latest, as_of=300)
     put(latest, as_of=200)
-    assert some.take(0) is None
-
-
-def test_a_watcher_that_sleeps_is_told_so_and_holds_nobody_up() -> None:
-    latest = LatestVectors("spec")
-    with latest.watch([]) as watcher:
-        for as_of in range(WATCH_QUEUE + 1):
-            put(latest, as_of=as_of)
-        with pytest.raises(SlowWatcher, match=str(WATCH_QUEUE)):
-            watcher.take(0)
-    assert newest(latest) == (5, WATCH_QUEUE)
+    put(latest, as_of=400, spec_hash="other")
+    assert shown == [("y", 100), ("x", 300)]
 
 
 def test_missing_values_are_counted_by_reason() -> None:

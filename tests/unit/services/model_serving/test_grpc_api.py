@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.runtime.fanout import Fanout
 from libs.trading.scoring import Role, Scope
 from libs.wire.features import vector_message
 from protos.features.v1 import features_pb2
@@ -19,7 +20,6 @@ from services.model_serving.adapters.messages import prediction_message, vector_
 from services.model_serving.domain import Unscored
 from services.model_serving.grpc_api import MEANING, ModelServingApi
 from services.model_serving.handlers.serving import Models, Scoring, Served
-from services.model_serving.handlers.watch import Watchers
 from tests.builders.vectors import a_vector
 from tests.unit.services.model_serving.fakes import SPEC, VIEW, admitted
 
@@ -45,7 +45,7 @@ def an_api() -> ModelServingApi:
     models.put(Served(admitted(1), Role.CHAMPION, VIEW.hash, 0))
     scoring = Scoring(models, SPEC, partial(int, 1))
     nobody: Any = None
-    return ModelServingApi(scoring, nobody, Watchers(), Scope.PAPER, decode=vector_of, encode=prediction_message)
+    return ModelServingApi(scoring, nobody, Fanout(10), Scope.PAPER, decode=vector_of, encode=prediction_message)
 
 
 API = an_api()

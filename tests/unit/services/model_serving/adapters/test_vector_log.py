@@ -109,7 +109,9 @@ class World:
             return self.opened[-1]
 
         ends: Any = KafkaEnds(self.producer, open_member, open_member)  # type: ignore[arg-type]
-        self.log = VectorLog(ends, scoring(served(admitted(1))).score_all, self.shown.extend, self.told)
+        self.log = VectorLog(
+            ends, scoring(served(admitted(1))).score_all, lambda _, one: self.shown.append(one), self.told
+        )
 
     def run(self) -> World:
         self.log.run(self.stop)

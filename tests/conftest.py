@@ -1,4 +1,4 @@
-"""Fixtures that every room of the tests shares: one real broker, one real MLflow server, the recorded data."""
+"""Fixtures that every room of the tests shares: a real broker, MLflow and PostgreSQL, the recorded data."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from infra.kafka.broker import Broker, BrokerPlace
 from infra.kafka.topics import create_topics
 from infra.mlflow.server import MlflowPlace, MlflowServer
 from libs.runtime.kafka import KafkaConfig
+from tests.builders.postgres import Databases, databases
 
 DATA_SETTING = "TRADING_TEST_DATA"
 BROKER_SETTING = "TRADING_TEST_KAFKA"
@@ -66,6 +67,13 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.address
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Databases]:
+    """A real PostgreSQL server for the whole run, on which a test makes databases of its own."""
+    with databases() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

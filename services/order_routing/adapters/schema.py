@@ -107,11 +107,9 @@ def _migrate(connection: Connection) -> str:
             raise JournalRefused(f"order_routing: {problem}")
         return f"nothing to do: the journal has revision {found}, later than this image's {newest()}, and serves it too"
     former = found is None and _take_over(connection)
-    command.upgrade(_config(connection), "head")
-    before = (
-        f"revision {found}" if found else "no revision, as the code before migrations left it" if former else "none"
-    )
-    return f"migrated: the journal has revision {newest()} now; before it had {before}"
+    upgrade(connection, "head")
+    before = f"revision {found}" if found else "the tables of the code before migrations" if former else "nothing"
+    return f"migrated: the journal has revision {newest()} now, before it had {before}"
 
 
 def _take_over(connection: Connection) -> bool:
@@ -119,7 +117,7 @@ def _take_over(connection: Connection) -> bool:
     problem = _without_revision(connection)
     if problem is None:
         return False
-    if shape(connection) != _first_shape():
+    if MOVE in problem or shape(connection) != _first_shape():
         raise JournalRefused(f"order_routing: the journal {name_of(connection.engine)} {problem}")
     command.stamp(_config(connection), FIRST)
     return True
@@ -152,10 +150,14 @@ def _first_shape() -> dict[str, dict[str, tuple[bool, bool]]]:
     blank = create_engine("sqlite://")
     try:
         with blank.begin() as connection:
-            command.upgrade(_config(connection), FIRST)
+            upgrade(connection, FIRST)
             return shape(connection)
     finally:
         blank.dispose()
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    command.upgrade(_config(connection), revision)
 
 
 def _config(connection: Connection) -> Config:

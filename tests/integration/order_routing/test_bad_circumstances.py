@@ -11,6 +11,7 @@ import pytest
 from infra.daemon import free_port
 from libs.runtime.kafka import KafkaConfig
 from protos.orders.v1 import orders_pb2
+from services.order_routing.adapters.schema import newest
 from tests.builders.processes import wait_for
 from tests.integration.order_routing.place import RouterPlace, VenuePlace
 
@@ -37,14 +38,18 @@ def test_a_state_folder_of_another_version_is_refused_in_one_line(router: Router
     assert router.stop() == 0
     file = router.folder / "state" / "journal.sqlite"
     with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE schema_version SET version = 99")
+        connection.execute("UPDATE alembic_version SET version_num = '0107'")
+        connection.execute("UPDATE compatibility SET needs = '0105'")
     try:
         router.start(wait=False)
         assert router.wait_for_death() == 1
-        assert "schema version 99, this router needs 1" in router.log.read_text().splitlines()[-1]
+        last = router.log.read_text().splitlines()[-1]
+        assert "this image is older than the journal" in last
+        assert "roll forward" in last
     finally:
         with sqlite3.connect(file) as connection:
-            connection.execute("UPDATE schema_version SET version = 1")
+            connection.execute("UPDATE alembic_version SET version_num = ?", (newest(),))
+            connection.execute("UPDATE compatibility SET needs = '0002'")
 
 
 def test_a_record_that_is_no_prediction_halts_and_is_told(router: RouterPlace) -> None:

@@ -131,7 +131,7 @@ def generate_protos() -> None:
 
 
 def kubeconform() -> str | None:
-    """Where kubeconform is, which checks the chart's objects against Kubernetes' schemas: on PATH, or built by set-up."""
+    """Where kubeconform is, which checks objects against Kubernetes' schemas: on PATH, or built by set-up."""
     ours = TOOLS / "kubeconform"
     return shutil.which("kubeconform") or (str(ours) if ours.exists() else None)
 

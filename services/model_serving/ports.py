@@ -30,17 +30,28 @@ class MalformedVector(ValueError):
     """A vector that no model may read; the message names the field."""
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What the registry says of the model: versions by alias, and when the newest version was registered (wall ns)."""
+
+    aliases: Mapping[str, int]
+    newest_created: int | None
+
+
 class Registry(Protocol):
     """Where versions and wishes (aliases) are kept."""
 
-    def aliases(self) -> Mapping[str, int] | None:
-        """Version by alias; None when the model is not registered at all. Raises RegistryUnavailable."""
+    def registered(self) -> Registered | None:
+        """None when the model is not registered at all. Raises RegistryUnavailable."""
+
+    def created(self, version: int) -> int:
+        """When a version was registered (wall ns). Raises RegistryUnavailable, BrokenVersion."""
 
     def fetch(self, version: int, folder: Path) -> None:
         """Download a version's bundle into an empty folder. Raises RegistryUnavailable, BrokenVersion."""
 
     def tag(self, version: int, tags: Mapping[str, str]) -> None:
-        """Set tags on a version. Raises RegistryUnavailable."""
+        """Set tags on a version; an empty value takes the tag away. Raises RegistryUnavailable, BrokenVersion."""
 
 
 class Scorer(Protocol):
@@ -114,7 +125,19 @@ class Notices(Protocol):
 
     def refused(self, role: Role, version: int, digest: str, code: str, reason: str) -> None: ...
 
+    def still_refused(self, role: Role, version: int, reason: str) -> None:
+        """After a restart: this refusal is the last word about an alias."""
+
+    def refusal_over(self, role: Role, version: int) -> None:
+        """The alias no longer names the refused version."""
+
     def retired(self, role: Role, version: int) -> None: ...
+
+    def created(self, role: Role, wall_ns: int) -> None:
+        """When the version that serves a role was registered."""
+
+    def newest_created(self, wall_ns: int | None) -> None:
+        """When the newest version was registered, whatever its aliases; None while there is none."""
 
     def waiting(self, dependency: str, reason: str | None) -> None:
         """A dependency is away (reason), or back (None); said once per change."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import httpx
 
-from services.model_serving.ports import BrokenVersion, RegistryUnavailable
+from services.model_serving.ports import BrokenVersion, Registered, RegistryUnavailable
 
 API = "/api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 TIMEOUT_S = 5.0
+MS = 1_000_000
 MAX_FILES, MAX_BYTES = 64, 512 * 1024 * 1024
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 GONE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "RESOURCE_NOT_FOUND", "NOT_FOUND"}
@@ -28,13 +29,22 @@ class MlflowRegistry:
         self._uri = uri.rstrip("/")
         self._client = client or httpx.Client(timeout=TIMEOUT_S, trust_env=False)
 
-    def aliases(self) -> Mapping[str, int] | None:
+    def registered(self) -> Registered | None:
         try:
             answer = self._get(f"{API}/registered-models/get", name=self._name)
         except BrokenVersion:
             return None
         with self._in_its_form():
-            return {entry["alias"]: int(entry["version"]) for entry in answer["registered_model"].get("aliases", [])}
+            model = answer["registered_model"]
+            aliases = {entry["alias"]: int(entry["version"]) for entry in model.get("aliases", [])}
+            # the newest of each stage; without stages (they are gone from MLflow) that is the newest of all
+            created = [int(entry["creation_timestamp"]) * MS for entry in model.get("latest_versions", [])]
+            return Registered(aliases, max(created, default=None))
+
+    def created(self, version: int) -> int:
+        answer = self._get(f"{API}/model-versions/get", name=self._name, version=str(version))
+        with self._in_its_form():
+            return int(answer["model_version"]["creation_timestamp"]) * MS
 
     def fetch(self, version: int, folder: Path) -> None:
         with self._in_its_form():
@@ -47,8 +57,12 @@ class MlflowRegistry:
 
     def tag(self, version: int, tags: Mapping[str, str]) -> None:
         for key, value in tags.items():
-            content = {"name": self._name, "version": str(version), "key": key, "value": value[:5000]}
-            self._json(self._send("POST", f"{API}/model-versions/set-tag", json=content))
+            content = {"name": self._name, "version": str(version), "key": key}
+            if value:
+                self._json(self._send("POST", f"{API}/model-versions/set-tag", json=content | {"value": value[:5000]}))
+            else:
+                with suppress(BrokenVersion):  # it is gone already
+                    self._json(self._send("DELETE", f"{API}/model-versions/delete-tag", json=content))
 
     def close(self) -> None:
         self._client.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from libs.runtime.kafka import KafkaUnavailable, Position, Producer
@@ -34,6 +35,7 @@ class ServiceNotices:
     def serving(self, facts: ModelFacts, role: Role) -> None:
         labels = (ALIASES[role], str(facts.version), facts.digest, facts.provenance.name, facts.evidence.name)
         _show("model_serving_model_info", self._shown, role, labels)
+        self._forget_age(role)
         _show("model_serving_refused_info", self._shown_refused, role, None)
         log.info(
             "serving",
@@ -50,7 +52,28 @@ class ServiceNotices:
         log.warning("refused", alias=ALIASES[role], version=version, digest=digest, code=code, reason=reason)
         self._alert("MODEL_REFUSED", reason, {"alias": ALIASES[role], "version": str(version), "code": code})
 
+    def still_refused(self, role: Role, version: int, reason: str) -> None:
+        labels = (ALIASES[role], str(version), reason[:REASON_LABEL_CHARACTERS])
+        _show("model_serving_refused_info", self._shown_refused, role, labels)
+        log.warning("refused before this start", alias=ALIASES[role], version=version, reason=reason)
+
+    def refusal_over(self, role: Role, version: int) -> None:
+        _show("model_serving_refused_info", self._shown_refused, role, None)
+        log.info("the alias no longer names the refused version", alias=ALIASES[role], version=version)
+
+    def created(self, role: Role, wall_ns: int) -> None:
+        gauge("model_serving_model_created_timestamp_seconds").labels(ALIASES[role]).set(wall_ns / 1e9)
+
+    def newest_created(self, wall_ns: int | None) -> None:
+        if wall_ns is not None:
+            gauge("model_serving_newest_version_timestamp_seconds").set(wall_ns / 1e9)
+
+    def _forget_age(self, role: Role) -> None:
+        with suppress(KeyError):
+            gauge("model_serving_model_created_timestamp_seconds").remove(ALIASES[role])
+
     def retired(self, role: Role, version: int) -> None:
+        self._forget_age(role)
         _show("model_serving_model_info", self._shown, role, None)
         _show("model_serving_refused_info", self._shown_refused, role, None)
         log.warning("retired: the alias was removed", alias=ALIASES[role], version=version)
@@ -58,6 +81,8 @@ class ServiceNotices:
         self._alert("MODEL_RETIRED", "the alias was removed; nobody serves it now", labels)
 
     def waiting(self, dependency: str, reason: str | None) -> None:
+        if dependency == "registry":
+            gauge("model_serving_registry_up").set(reason is None)
         if reason is not None and dependency not in self._away:
             log.warning("waiting; what serves goes on", dependency=dependency, reason=reason)
             self._away[dependency] = reason

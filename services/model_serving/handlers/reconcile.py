@@ -51,7 +51,9 @@ class Reconciler:
         self._history = history
         self._notices = notices
         self._clock = clock
-        self._refused: dict[Role, Change] = {}
+        self._refused: dict[Role, Change] = {}  # for people; also what was refused before this start
+        self._tried: dict[Role, int] = {}  # versions that this process refused, and tries again only when asked
+        self._ages: dict[Role, int] = {}  # versions whose age was told
         self._last: dict[Role, Last] = {}
         self._owed_tags: dict[int, Mapping[str, str]] = {}
         self._owed_models: dict[Role, Change] = {}
@@ -63,8 +65,10 @@ class Reconciler:
         return dict(self._refused)
 
     def run(self, stop: threading.Event, poll_s: float) -> None:
-        """Restore once the history can be read, then step every `poll_s` seconds until the event is set."""
-        while not stop.is_set() and not self._restored.is_set():
+        """Restore once the history can be read, then step every `poll_s` seconds until the event is set.
+
+        What was accepted last and lies in no cache of this replica is waited for, too: the registry has it."""
+        while not stop.is_set():
             try:
                 self.restore()
             except HistoryUnavailable as error:
@@ -72,9 +76,13 @@ class Reconciler:
                 stop.wait(poll_s)
             else:
                 self._notices.waiting("history", None)
-                self._restored.set()
+                break
         while not stop.is_set():
+            if not self._owed_models:
+                self._restored.set()
             self.step()
+            if not self._owed_models:
+                self._restored.set()
             stop.wait(poll_s)
 
     def wait_until_restored(self, stop: threading.Event) -> None:
@@ -92,6 +100,9 @@ class Reconciler:
             for role, last in self._last.items():
                 if last.serving is not None:
                     self._restore(role, last.serving)
+                if last.refused is not None:
+                    self._refused[role] = last.refused
+                    self._notices.still_refused(role, last.refused.version, last.refused.reason)
 
     def step(self, *, again: bool = False) -> None:
         """Look at the aliases once and do what follows. `again`: try refused versions once more.
@@ -100,7 +111,7 @@ class Reconciler:
         """
         with self._one_at_a_time:
             try:
-                wishes = self._registry.aliases()
+                found = self._registry.registered()
                 self._pay_tags()
             except RegistryUnavailable as error:
                 self._notices.waiting("registry", str(error))
@@ -108,12 +119,14 @@ class Reconciler:
             self._notices.waiting("registry", None)
             for role, accepted in list(self._owed_models.items()):
                 self._attempt(partial(self._fetch_last, role, accepted))
-            if wishes is None:
+            if found is None:
                 return  # a registry that never heard of the model wishes for nothing, not for nobody
+            self._notices.newest_created(found.newest_created)
+            self._attempt(partial(self._forgive, found.aliases))
             serving = {role: served.admitted.facts.version for role, served in self._models.now().items()}
-            refused = {role: change.version for role, change in self._refused.items()}
-            for step in to_do(wishes, serving, refused, again=again):
+            for step in to_do(found.aliases, serving, self._tried, again=again):
                 self._attempt(partial(self._do, step))
+            self._attempt(self._tell_ages)
 
     def _do(self, step: Try | Retire) -> None:
         if isinstance(step, Retire):
@@ -130,6 +143,31 @@ class Reconciler:
             self._notices.waiting("history", str(error))
         else:
             self._notices.waiting("history", None)
+
+    def _forgive(self, wishes: Mapping[str, int]) -> None:
+        """A refusal is over when its alias names another version: nothing is refused any more, and its tags go."""
+        for role, change in list(self._refused.items()):
+            wish = wishes.get(ALIASES[role])
+            if wish == change.version:
+                continue
+            served = self._models.now().get(role)
+            if served is not None and served.admitted.facts.version == wish:
+                self._record(role, served.admitted)  # whoever reads the history sees that the refusal is over
+            self._tried.pop(role, None)
+            del self._refused[role]
+            self._notices.refusal_over(role, change.version)
+            also = next(((r, c) for r, c in self._refused.items() if c.version == change.version), None)
+            tags = ("", "") if also is None else (also[1].reason, ALIASES[also[0]])
+            self._owed_tags[change.version] = {REFUSED_TAG: tags[0], ALIAS_TAG: tags[1]}
+            self._pay_tags()
+
+    def _tell_ages(self) -> None:
+        for role, served in self._models.now().items():
+            version = served.admitted.facts.version
+            if self._ages.get(role) != version:
+                with suppress(BrokenVersion):  # a version that is gone has no age
+                    self._notices.created(role, self._registry.created(version))
+                self._ages[role] = version
 
     def _restore(self, role: Role, accepted: Change) -> None:
         found = self._cache.find(accepted.digest)
@@ -183,8 +221,21 @@ class Reconciler:
         facts = admitted.facts
         self._cache.keep(folder, facts.digest)
         last = self._last.get(role, Last())
+        if (facts.version, facts.digest) != _identity(last.serving) or last.refused is not None:
+            self._record(role, admitted)
+        if last.refused is not None and last.refused.version == facts.version:
+            self._owed_tags[facts.version] = {REFUSED_TAG: "", ALIAS_TAG: ""}
+        self._refused.pop(role, None)
+        self._tried.pop(role, None)
+        self._owed_models.pop(role, None)
+        self._serve(role, admitted, self._clock())
+        self._cache.only(frozenset(served.admitted.facts.digest for served in self._models.now().values()))
+
+    def _record(self, role: Role, admitted: Admitted) -> None:
+        """First the record, then the act: whoever sees a prediction can look up its model."""
+        facts = admitted.facts
+        last = self._last.get(role, Last())
         before = last.serving.version if last.serving is not None else None
-        now = self._clock()
         change = Change(
             accepted_kind(facts.version, before),
             self._name,
@@ -192,24 +243,18 @@ class Reconciler:
             facts.version,
             facts.digest,
             "",
-            now,
+            self._clock(),
             facts.provenance,
             facts.evidence,
             admitted.integrity,
             admitted.evidence,
         )
-        if (facts.version, facts.digest) != _identity(last.serving) or last.refused is not None:
-            self._history.write(change)  # first the record, then the act: whoever sees a prediction can look it up
-            self._last[role] = Last(serving=change)
-        if last.refused is not None and last.refused.version == facts.version:
-            self._owed_tags[facts.version] = {REFUSED_TAG: "", ALIAS_TAG: ""}
-        self._refused.pop(role, None)
-        self._owed_models.pop(role, None)
-        self._serve(role, admitted, now)
-        self._cache.only(frozenset(served.admitted.facts.digest for served in self._models.now().values()))
+        self._history.write(change)
+        self._last[role] = Last(serving=change)
 
     def _serve(self, role: Role, admitted: Admitted, accepted_time: int) -> None:
         self._models.put(Served(admitted, role, admitted.facts.view.hash, accepted_time))
+        self._ages.pop(role, None)
         self._notices.serving(admitted.facts, role)
 
     def _refuse(self, role: Role, version: int, why: NotAdmitted) -> None:
@@ -218,7 +263,7 @@ class Reconciler:
         if last.refused is None or replace(last.refused, time=0) != replace(change, time=0):
             self._history.write(change)
             self._last[role] = Last(last.serving, change)
-        self._refused[role] = change
+        self._refused[role], self._tried[role] = change, version
         self._notices.refused(role, version, why.digest, why.code, why.reason)
         self._owed_tags[version] = {REFUSED_TAG: why.reason, ALIAS_TAG: ALIASES[role]}
         self._pay_tags()
@@ -238,6 +283,8 @@ class Reconciler:
         self._history.write(change)
         self._last[role] = Last()
         self._refused.pop(role, None)
+        self._tried.pop(role, None)
+        self._ages.pop(role, None)
         self._models.drop(role)
         self._notices.retired(role, facts.version)
 

@@ -17,6 +17,7 @@ from services.model_serving.ports import (
     BrokenVersion,
     HistoryUnavailable,
     NotAdmitted,
+    Registered,
     RegistryUnavailable,
 )
 from tests.builders.bundles import NAMES, a_spec
@@ -63,14 +64,21 @@ class FakeRegistry:
 
     def __init__(self) -> None:
         self.wishes: dict[str, int] | None = {}
+        self.newest: int | None = None
         self.tags: dict[int, dict[str, str]] = {}
         self.fetched: list[int] = []
         self.gone: set[int] = set()
         self.away = self.tags_away = False
 
-    def aliases(self) -> Mapping[str, int] | None:
+    def registered(self) -> Registered | None:
         self._answer()
-        return self.wishes
+        return None if self.wishes is None else Registered(self.wishes, self.newest)
+
+    def created(self, version: int) -> int:
+        self._answer()
+        if version in self.gone:
+            raise BrokenVersion("no such version")
+        return version * 1000
 
     def fetch(self, version: int, folder: Path) -> None:
         self._answer()
@@ -83,7 +91,8 @@ class FakeRegistry:
         self._answer()
         if self.tags_away:
             raise RegistryUnavailable("tags")
-        self.tags.setdefault(version, {}).update(tags)
+        kept = self.tags.setdefault(version, {}) | dict(tags)
+        self.tags[version] = {key: value for key, value in kept.items() if value}
 
     def _answer(self) -> None:
         if self.away:
@@ -129,12 +138,26 @@ class Told:
         self.lines: list[str] = []
         self.counts: dict[Unscored, int] = {}
         self.acknowledged: list[Prediction] = []
+        self.ages: dict[Role, int] = {}
+        self.newest: int | None = None
 
     def serving(self, facts: ModelFacts, role: Role) -> None:
         self.lines.append(f"serving {role.name} {facts.version}")
 
     def refused(self, role: Role, version: int, digest: str, code: str, reason: str) -> None:
         self.lines.append(f"refused {role.name} {version} {code}")
+
+    def still_refused(self, role: Role, version: int, reason: str) -> None:
+        self.lines.append(f"still refused {role.name} {version}")
+
+    def refusal_over(self, role: Role, version: int) -> None:
+        self.lines.append(f"refusal over {role.name} {version}")
+
+    def created(self, role: Role, wall_ns: int) -> None:
+        self.ages[role] = wall_ns
+
+    def newest_created(self, wall_ns: int | None) -> None:
+        self.newest = wall_ns
 
     def retired(self, role: Role, version: int) -> None:
         self.lines.append(f"retired {role.name} {version}")

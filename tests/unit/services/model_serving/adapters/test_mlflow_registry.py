@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from services.model_serving.adapters.mlflow_registry import MlflowRegistry
-from services.model_serving.ports import BrokenVersion, RegistryUnavailable
+from services.model_serving.ports import BrokenVersion, Registered, RegistryUnavailable
 
 MISSING = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "not found"}
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -60,10 +60,29 @@ class Server:
 
 def test_aliases_are_versions_by_name() -> None:
     aliases = [{"alias": "champion", "version": "3"}, {"alias": "canary", "version": "4"}]
-    found = registry(always(200, json={"registered_model": {"name": "M", "aliases": aliases}})).aliases()
-    assert found == {"champion": 3, "canary": 4}
-    assert registry(always(200, json={"registered_model": {"name": "M"}})).aliases() == {}
-    assert registry(always(404, json=MISSING)).aliases() is None
+    found = registry(always(200, json={"registered_model": {"name": "M", "aliases": aliases}})).registered()
+    assert found == Registered({"champion": 3, "canary": 4}, None)
+    assert registry(always(200, json={"registered_model": {"name": "M"}})).registered() == Registered({}, None)
+    assert registry(always(404, json=MISSING)).registered() is None
+
+
+def test_the_newest_version_is_the_one_registered_last_whatever_its_aliases() -> None:
+    versions = [{"version": "3", "creation_timestamp": 1_700}, {"version": "2", "creation_timestamp": 1_900}]
+    found = registry(always(200, json={"registered_model": {"name": "M", "latest_versions": versions}})).registered()
+    assert found == Registered({}, 1_900_000_000)
+    answer = {"model_version": {"version": "3", "creation_timestamp": 1_700}}
+    assert registry(always(200, json=answer)).created(3) == 1_700_000_000
+
+
+def test_an_empty_tag_is_taken_away_and_one_that_is_gone_is_no_problem() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.path.rpartition("/")[2]))
+        return httpx.Response(404, json=MISSING) if request.method == "DELETE" else httpx.Response(200, json={})
+
+    registry(handler).tag(1, {"a": "", "b": "said"})
+    assert asked == [("DELETE", "delete-tag"), ("POST", "set-tag")]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +100,7 @@ def test_aliases_are_versions_by_name() -> None:
 )
 def test_nonsense_is_a_registry_that_is_away_and_never_a_wish(handler: Handler) -> None:
     with pytest.raises(RegistryUnavailable, match="http://mlflow"):
-        registry(handler).aliases()
+        registry(handler).registered()
 
 
 def test_a_refused_connection_is_a_registry_that_is_away() -> None:
@@ -89,7 +108,7 @@ def test_a_refused_connection_is_a_registry_that_is_away() -> None:
         raise httpx.ConnectError("refused", request=request)
 
     subject = registry(refuse)
-    for ask in (subject.aliases, lambda: subject.tag(1, {"a": "b"})):
+    for ask in (subject.registered, lambda: subject.tag(1, {"a": "b"})):
         with pytest.raises(RegistryUnavailable, match="refused"):
             ask()
 

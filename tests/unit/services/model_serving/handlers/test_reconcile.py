@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -107,8 +108,117 @@ def test_a_refused_version_that_is_fixed_is_accepted_when_asked_and_its_tag_is_c
     world.step(again=True)
     assert world.serves() == 1
     world.step()
-    assert world.registry.tags[1]["refused_reason"] == ""
+    assert world.registry.tags[1] == {}
     assert world.reconciler.refused() == {}
+
+
+def refused(world: World) -> None:
+    """Version 1 serves, the alias names 2, which is refused."""
+    world.wish(1)
+    world.step()
+    world.admission.no[2] = "SCOPE_TOO_LOW"
+    world.wish(2)
+    world.step()
+
+
+def test_a_refusal_is_over_when_the_alias_goes_back(world: World) -> None:
+    refused(world)
+    world.wish(1)
+    world.step(3)
+    assert world.registry.tags == {2: {}}
+    assert world.reconciler.refused() == {}
+    assert world.told.lines[-1] == "refusal over CHAMPION 2"
+    assert world.kinds() == [("ACCEPTED", 1), ("REFUSED", 2), ("ACCEPTED", 1)]
+    assert world.serves() == 1
+    world.restart()
+    world.step()
+    assert world.reconciler.refused() == {}
+    assert not any("refused" in line for line in world.told.lines)
+
+
+def test_a_refusal_is_over_when_the_alias_goes_on_to_a_good_or_to_another_bad_version(world: World) -> None:
+    refused(world)
+    world.admission.no[3] = "GOLDEN_ROWS_DIFFER"
+    world.wish(3)
+    world.step()
+    assert world.registry.tags[2] == {}
+    assert world.registry.tags[3]["refused_reason"].startswith("GOLDEN_ROWS_DIFFER")
+    assert world.reconciler.refused()[CHAMPION].version == 3
+    world.wish(4)
+    world.step()
+    assert world.registry.tags == {2: {}, 3: {}}
+    assert (world.serves(), world.reconciler.refused()) == (4, {})
+
+
+def test_a_refusal_is_over_when_the_alias_is_taken_away_and_nobody_serves(world: World) -> None:
+    world.admission.no[2] = "SCOPE_TOO_LOW"
+    world.wish(2)
+    world.step()
+    world.wish(None)
+    world.step()
+    assert (world.registry.tags, world.reconciler.refused()) == ({2: {}}, {})
+
+
+def test_a_version_refused_under_both_aliases_keeps_its_tag_until_the_second_moves(world: World) -> None:
+    refused(world)
+    world.wish(2, "challenger")
+    world.step()
+    world.wish(1)
+    world.step()
+    assert world.registry.tags[2] == {"refused_reason": "SCOPE_TOO_LOW: because", "refused_alias": "challenger"}
+    world.wish(None, "challenger")
+    world.step()
+    assert world.registry.tags[2] == {}
+
+
+def test_after_a_restart_a_refusal_is_seen_also_while_the_registry_is_away_and_tried_once_more(world: World) -> None:
+    refused(world)
+    world.registry.away = True
+    world.restart()
+    world.step()
+    assert world.serves() == 1
+    assert world.reconciler.refused()[CHAMPION].version == 2
+    assert "still refused CHAMPION 2" in world.told.lines
+    world.registry.away = False
+    del world.admission.no[2]  # such as other keys, which only a restart brings
+    world.step()
+    assert (world.serves(), world.reconciler.refused()) == (2, {})
+
+
+def test_a_replica_without_a_cache_scores_nothing_before_the_last_accepted_is_back(world: World) -> None:
+    world.wish(1)
+    world.step()
+    world.cache.only(frozenset())
+    world.registry.away = True
+    world.restart()
+    stop = threading.Event()
+    runs = threading.Thread(target=world.reconciler.run, args=(stop, 0.01))
+    runs.start()
+    try:
+        assert not world.reconciler._restored.wait(0.2)
+        world.registry.away = False
+        assert world.reconciler._restored.wait(5.0)
+        assert world.serves() == 1
+    finally:
+        stop.set()
+        runs.join()
+
+
+def test_the_age_of_who_serves_and_of_the_newest_version_is_told(world: World) -> None:
+    world.registry.newest = 77
+    world.wish(1)
+    world.step()
+    assert (world.told.ages, world.told.newest) == ({CHAMPION: 1000}, 77)
+    world.wish(2)
+    world.step()
+    assert world.told.ages == {CHAMPION: 2000}
+    world.registry.away = True
+    world.restart()
+    world.step()
+    assert (world.serves(), world.told.ages) == (2, {})
+    world.registry.away = False
+    world.step()
+    assert world.told.ages == {CHAMPION: 2000}
 
 
 def test_a_version_without_a_bundle_is_refused(world: World) -> None:

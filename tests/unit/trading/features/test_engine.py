@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,12 +15,13 @@ from hypothesis import strategies as st
 from libs.trading.features.catalogue import DEFAULT_VIEW, full_spec
 from libs.trading.features.engine import FeatureEngine, SnapshotMismatch
 from libs.trading.features.kernels.process import new_state
-from libs.trading.features.kernels.state import Counter
+from libs.trading.features.kernels.state import ROW_DTYPE, Counter
 from libs.trading.features.kernels.trade_ids import TRADE_IDS, is_new
-from libs.trading.features.replay import replay, replay_log
+from libs.trading.features.replay import joined, replay, replay_log
 from libs.trading.features.spec import NotReady
 from libs.trading.features.vector import FeatureVector
 from libs.trading.market import (
+    EVENT_DTYPE,
     NS_PER_SECOND,
     Bar,
     BookUpdate,
@@ -33,6 +35,7 @@ from libs.trading.market import (
     Tick,
     Trade,
 )
+from libs.wire.market import decode_record, encode_record
 from libs.wire.rows import rows_of
 from tests.unit.trading.features.streams import INSTRUMENT, MS, START, a_stream, records_of
 
@@ -96,6 +99,13 @@ def test_replay_in_batches_gives_what_one_record_at_a_time_gave(seed: int) -> No
     vectors = list(replay_log(SPEC, enumerate(records)))
     assert essence(vectors) == essence(online(records))
     assert [(v.known_at, v.received_time, v.input_offset, v.channel_age) for v in vectors] == wholes
+
+
+def test_live_rows_and_replayed_rows_run_the_one_kernel_that_was_compiled_before() -> None:
+    rows = decode_record(encode_record(records_of(a_stream(1, 20))[1])).rows
+    compiled_for = numba.typeof(np.zeros(2, dtype=EVENT_DTYPE).view(ROW_DTYPE))  # as compile_kernels has them
+    assert numba.typeof(rows.view(ROW_DTYPE)) == compiled_for
+    assert numba.typeof(joined([rows, rows]).view(ROW_DTYPE)) == compiled_for
 
 
 @settings(max_examples=25, deadline=None)

@@ -8,11 +8,11 @@ import json
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import yaml
@@ -30,6 +30,12 @@ from libs.wire.predictions import decode_prediction
 RECEIVE_WINDOW_MS = 5000
 READ_TIMEOUT_S = 30.0
 TOPICS_FILE = Path(__file__).parents[2] / "protos" / "topics.yaml"
+
+
+class Journal(Protocol):
+    """The router's journal as it is read here; a connection to SQLite is one."""
+
+    def execute(self, query: str, /) -> Iterable[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +70,22 @@ class Report:
 
 def audit(place: Place) -> Report:
     """Compare everything. The platform must be idle or stopped apart from venue and broker."""
-    report = Report()
     topics = {row["name"]: read_topic(place.kafka, row["name"]) for row in marked_topics()}
-    audit_archive(report, place.archive, topics)
-    audit_market(report, topics["market.events"])
-    audit_scores(report, topics["features.vectors"], topics["predictions"])
     journal = sqlite3.connect(f"file:{place.journal}?mode=ro", uri=True)
     try:
-        audit_journal(report, journal, topics["orders.events"], topics["predictions"])
-        audit_venue(report, journal, Venue(place.venue, place.key_file))
+        return join(topics, place.archive, journal, Venue(place.venue, place.key_file))
     finally:
         journal.close()
+
+
+def join(topics: dict[str, list[Record]], archive: Path, journal: Journal, venue: Venue) -> Report:
+    """The four accounts of one history, compared."""
+    report = Report()
+    audit_archive(report, archive, topics)
+    audit_market(report, topics["market.events"])
+    audit_scores(report, topics["features.vectors"], topics["predictions"])
+    audit_journal(report, journal, topics["orders.events"], topics["predictions"])
+    audit_venue(report, journal, venue)
     return report
 
 
@@ -125,7 +136,7 @@ def audit_scores(report: Report, vectors: Sequence[Record], predictions: Sequenc
 
 
 def audit_journal(
-    report: Report, journal: sqlite3.Connection, events: Sequence[Record], predictions: Sequence[Record]
+    report: Report, journal: Journal, events: Sequence[Record], predictions: Sequence[Record]
 ) -> None:
     """The topic tells the journal's whole story in order, each prediction has one decision, each entry one order."""
     by_sequence: dict[int, bytes] = {}
@@ -145,7 +156,7 @@ def audit_journal(
     report.check(said_orders == kept_orders, f"orders: the topic ends with {differing(said_orders, kept_orders)}")
     read = {row[0]: row[1] for row in journal.execute("select partition, next_offset from input_offsets")}
     asked = {decision_identity(record) for record in predictions if record.offset < read.get(record.partition, 0)}
-    rows = journal.execute("select strategy, session, instrument, as_of from decisions").fetchall()
+    rows = journal.execute("select strategy, session, instrument, as_of from decisions")
     report.same("decisions asked for", Counter(asked), Counter(tuple(row) for row in rows), ("predictions", "journal"))
     unread = [r for r in predictions if r.offset >= read.get(r.partition, 0)]
     report.check(not unread, f"{len(unread)} predictions were not read by the router")
@@ -157,7 +168,7 @@ def decision_identity(record: Record) -> tuple[Any, ...]:
     return ("explore" if p.role is Role.CHALLENGER else "direction", p.session, p.instrument, p.as_of)
 
 
-def audit_venue(report: Report, journal: sqlite3.Connection, venue: Venue) -> None:
+def audit_venue(report: Report, journal: Journal, venue: Venue) -> None:
     """The venue has each order at most once, the same fills, and the same position."""
     there = Counter(row["orderLinkId"] for row in venue.orders())
     kept = dict(journal.execute("select client_order_id, state from orders"))
@@ -170,7 +181,7 @@ def audit_venue(report: Report, journal: sqlite3.Connection, venue: Venue) -> No
         report.check(state not in accepted or link in there, f"order {link} is {state} and not at the venue")
     report.compared["orders at the venue"] = sum(there.values())
     said = venue.fills()
-    ours = journal.execute("select execution_id, client_order_id, side, price, quantity from executions").fetchall()
+    ours = list(journal.execute("select execution_id, client_order_id, side, price, quantity from executions"))
     report.same(
         "fills at the venue",
         Counter((r["execId"], r["orderLinkId"], r["side"].upper(), *exact(r["execPrice"], r["execQty"])) for r in said),
@@ -257,7 +268,7 @@ def read_topic(kafka: KafkaConfig, topic: str) -> list[Record]:
         consumer.close()
 
 
-def column(journal: sqlite3.Connection, query: str) -> Counter[str]:
+def column(journal: Journal, query: str) -> Counter[str]:
     return Counter(row[0] for row in journal.execute(query))
 
 

@@ -1,0 +1,88 @@
+"""Keeps a port of this machine led to a port of a component, also over the death of its pod."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from types import TracebackType
+
+from infra.daemon import die_with_parent
+
+RESTART_PAUSE_S = 0.5
+BROKEN = ("error", "lost connection", "unable to")
+
+
+class Forward:
+    """`kubectl port-forward` that is started again whenever it ends or says that its pod is gone.
+
+    `localhost` and not an address, because the broker announces this name: what clients may resolve is listened on.
+    """
+
+    def __init__(self, namespace: str, target: str, local: int, remote: int) -> None:
+        self.target, self.local = target, local
+        self._argv = ["kubectl", "port-forward", "-n", namespace, target, f"{local}:{remote}", "--address", "localhost"]
+        self._process: subprocess.Popen[str] | None = None
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._keep, name=f"forward {target}", daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        return f"localhost:{self.local}"
+
+    def renew(self) -> None:
+        """End the present connection; the next one looks for the component's pod anew."""
+        with self._lock:
+            if self._process is not None:
+                self._process.kill()
+
+    def close(self) -> None:
+        self._closed.set()
+        self.renew()
+        self._thread.join(timeout=5)
+
+    def __enter__(self) -> Forward:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _keep(self) -> None:
+        while not self._closed.is_set():
+            with self._lock:
+                process = self._process = subprocess.Popen(
+                    self._argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent
+                )
+            assert process.stderr is not None
+            for line in process.stderr:
+                if any(word in line.lower() for word in BROKEN):
+                    process.kill()
+            process.wait()
+            self._closed.wait(RESTART_PAUSE_S)
+
+
+class Forwards:
+    """Every forward of one namespace, opened when first asked for."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self._open: dict[tuple[str, int], Forward] = {}
+
+    def to(self, target: str, remote: int, local: int) -> Forward:
+        """The forward to `svc/name` or `pod/name`; `local` counts where it is not open yet."""
+        if (target, remote) not in self._open:
+            self._open[target, remote] = Forward(self._namespace, target, local, remote)
+        return self._open[target, remote]
+
+    def drop(self, target: str, remote: int) -> None:
+        found = self._open.pop((target, remote), None)
+        if found is not None:
+            found.close()
+
+    def close(self) -> None:
+        for one in self._open.values():
+            one.close()
+        self._open.clear()

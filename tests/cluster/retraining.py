@@ -1,0 +1,54 @@
+"""One more run of the pipeline in the release, by a Job like the one that made the first model."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.platform import Platform
+from tests.cluster.pods import COMPONENT
+
+MADE_BY_CLUSTER = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
+RUN_S = 420.0
+
+
+def retrain(platform: Platform, name: str, window: str, end: str) -> Mapping[str, Any]:
+    """Trains on the `window` until `end`, all else as the release has it; returns the summary that it printed last."""
+    cluster = platform.cluster
+    job = f"{platform.release.name}-{name}"
+    first = cluster.get("jobs", selector=f"{COMPONENT}=first-model")[-1]
+    cluster.kubectl("delete", "job", job, "--ignore-not-found")
+    cluster.apply(like(first, job, {"--window": window, "--until": end}, {"--when-no-champion"}))
+    platform.say(f"job {job}: a run over {window} until {end}")
+    cluster.wait_for_job(job, RUN_S)
+    return summary(cluster, job)
+
+
+def like(job: Mapping[str, Any], name: str, changed: Mapping[str, str], without: set[str]) -> dict[str, Any]:
+    """A Job that does what another does, under another name and with other values of its options (`--a=b`)."""
+    spec = copy.deepcopy(job["spec"])
+    for field in ("selector", "manualSelector"):
+        spec.pop(field, None)
+    labels = spec["template"]["metadata"].get("labels", {})
+    spec["template"]["metadata"]["labels"] = {k: v for k, v in labels.items() if k not in MADE_BY_CLUSTER}
+    container = spec["template"]["spec"]["containers"][0]
+    for words in ("command", "args"):
+        if words in container:
+            container[words] = replaced(container[words], changed, without)
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+
+
+def replaced(words: Sequence[str], changed: Mapping[str, str], without: set[str]) -> list[str]:
+    """A command line with other values of some options."""
+    kept = [word for word in words if word not in without]
+    return [f"{option}={changed[option]}" if (option := word.partition("=")[0]) in changed else word for word in kept]
+
+
+def summary(cluster: Cluster, job: str) -> Mapping[str, Any]:
+    """The last line of a run's output."""
+    lines = [line for line in cluster.logs(f"job/{job}").splitlines() if line.startswith("{")]
+    found: Mapping[str, Any] = json.loads(lines[-1]) if lines else {}
+    return found

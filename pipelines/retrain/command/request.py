@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from libs.trading.market import Provenance
 from pipelines.retrain.adapters.archive_log import archive_at
 from pipelines.retrain.adapters.archive_window import wait_for_instrument
 from pipelines.retrain.adapters.code_version import code_version
@@ -104,6 +105,8 @@ def stored(folder: RunFolder) -> Request:
 def _source(source: SourceOptions, now_s: float) -> dict[str, Any]:
     told = {name: getattr(source, name) or None for name in ("data", "archive", "instrument", "provenance")}
     told |= {"patience_s": source.patience_s}
+    if source.provenance:
+        one_of("provenance", source.provenance, [kind.name for kind in Provenance], "Provenances")
     if not source.window:
         return told | {"session": source.session or None, "from_ns": source.from_, "to_ns": source.to}
     if source.session or source.from_ or source.to is not None:

@@ -10,6 +10,7 @@ from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_fact
 
 TAG_CHARACTERS = 4500
 SUCCEEDED = "Succeeded"
+OF_A_FAILED_CHILD = ("retryStrategy.expression evaluated to false", "No more retries left")  # its own line says why
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +69,5 @@ def broken(status: str, failures: str) -> str:
     if not listed:
         return f"the workflow ended {status}"
     found: list[dict[str, Any]] = sorted(listed, key=lambda one: str(one.get("finishedAt")))
-    return "; ".join(f"{one.get('displayName')}: {one.get('message') or one.get('phase')}" for one in found)
+    causes = [one for one in found if one.get("message") and one["message"] not in OF_A_FAILED_CHILD] or found
+    return "; ".join(f"{one.get('displayName')}: {one.get('message') or one.get('phase')}" for one in causes)

@@ -19,7 +19,7 @@ def steps_table(run: Run, now: datetime) -> Group:
     table = Table("step", "phase", "took", "message")
     for step in run.steps:
         table.add_row(step.name, _coloured(step.phase), took(step, now), step.message)
-    line = Text.assemble(f"{run.name}: ", _coloured(run.phase), f"  {took(run, now)}  {run.message}")
+    line = Text.assemble(f"{run.name}: ", _coloured(run.phase), f"  {took(run, now)}  {run.cause}")
     return Group(table, line)
 
 
@@ -29,7 +29,7 @@ def runs_table(runs: Sequence[Run], now: datetime) -> Table:
     for run in runs:
         began = run.started.strftime("%Y-%m-%d %H:%M") if run.started else "not yet"
         shown = [run.shown.get(name, "") for name in ("run", "verdict", "version", "alias")]
-        table.add_row(run.name, _coloured(run.phase), began, took(run, now), *shown, run.message)
+        table.add_row(run.name, _coloured(run.phase), began, took(run, now), *shown, run.cause)
     return table
 
 

@@ -17,7 +17,8 @@ from argo_workflows.model.io_argoproj_workflow_v1alpha1_workflow_submit_request 
 from urllib3.exceptions import HTTPError
 
 TIMEOUT_S = 15.0
-ENDED = ("Succeeded", "Failed", "Error")
+FAILED = ("Failed", "Error")
+ENDED = ("Succeeded", *FAILED)
 
 
 class ArgoProblem(Exception):
@@ -46,6 +47,7 @@ class Run:
     name: str
     phase: str
     message: str
+    created: datetime | None
     started: datetime | None
     finished: datetime | None
     steps: tuple[Step, ...] = ()
@@ -54,6 +56,12 @@ class Run:
     @property
     def ended(self) -> bool:
         return self.phase in ENDED
+
+    @property
+    def cause(self) -> str:
+        """The workflow's own message; of a failed one without a message the first failed step's."""
+        failed = [f"{step.name}: {step.message}" for step in self.steps if step.phase in FAILED and step.message]
+        return self.message or (failed[0] if self.phase in FAILED and failed else "")
 
 
 class ArgoServer:
@@ -104,7 +112,7 @@ class ArgoServer:
             used = item.get("spec", {}).get("workflowTemplateRef", {}).get("name")
             if template is None or used == template:
                 found.append(_run(item))
-        return sorted(found, key=lambda run: (run.started is not None, str(run.started), run.name), reverse=True)
+        return sorted(found, key=lambda run: (str(run.created), run.name), reverse=True)
 
     def _parameters(self, template: str) -> list[str]:
         try:
@@ -172,6 +180,7 @@ def _run(item: Mapping[str, Any]) -> Run:
         name=str(item["metadata"]["name"]),
         phase=str(status.get("phase") or "Pending"),
         message=str(status.get("message") or ""),
+        created=_time(item["metadata"].get("creationTimestamp")),
         started=_time(status.get("startedAt")),
         finished=_time(status.get("finishedAt")),
         steps=tuple(sorted(steps, key=lambda step: (str(step.started), step.name))),

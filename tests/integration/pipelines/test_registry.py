@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from libs.bundle.folder import read_bundle
 from libs.bundle.manifest import MODEL_NAME
 from pipelines.retrain.adapters.mlflow_registry import Registry
-from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_facts, write_facts
+from pipelines.retrain.adapters.run_folder import NotYet, RunError, RunFolder, read_facts, write_facts
 from pipelines.retrain.local import STEPS, LocalRun, Places
 from pipelines.retrain.report.progress import StepProgress
 from pipelines.retrain.steps.register import register
@@ -89,4 +90,48 @@ def test_without_integrity_a_version_has_its_report_and_no_alias(mlflow_server: 
 
 def test_a_registry_that_does_not_answer_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"MLflow at http://127\.0\.0\.1:9: "):
+        Registry("http://127.0.0.1:9", MODEL_NAME).champion()
+
+
+def test_the_same_window_is_one_version_even_where_the_archive_has_changed_since(
+    mlflow_server: str, tmp_path: Path
+) -> None:
+    first = a_run(tmp_path / "first", mlflow_server, seed=11)
+    registry = Registry(mlflow_server, MODEL_NAME)
+    told = read_facts(first.folder.registration, "register")
+    again = registry.register(tmp_path, "another digest", "a-window", True, {}, {}, {}, {})
+    once_more = registry.register(tmp_path, "a third digest", "a-window", True, {}, {}, {}, {})
+    assert (again.new, once_more.new) == (True, False)
+    assert once_more.version == again.version != told["version"]
+    assert once_more.digest == "another digest"
+
+
+def test_two_that_register_the_same_at_the_same_time_keep_one(mlflow_server: str, tmp_path: Path) -> None:
+    registries = [Registry(mlflow_server, MODEL_NAME) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(
+            pool.map(lambda one: one.register(tmp_path, "raced", "a-race", True, {}, {}, {}, {}).version, registries)
+        )
+    assert len(set(made)) == 1
+    found = MlflowClient(mlflow_server).search_model_versions(f"name = '{MODEL_NAME}' and tag.bundle_digest = 'raced'")
+    assert [int(version.version) for version in found] == made[:1]
+
+
+def test_a_completed_registration_leaves_champion_where_a_person_put_it(mlflow_server: str, tmp_path: Path) -> None:
+    local = a_run(tmp_path, mlflow_server, seed=12)
+    registry, version = Registry(mlflow_server, MODEL_NAME), local.summary()["version"]
+    other = registry.register(tmp_path, "older", "older", False, {}, {}, {}, {})
+    registry.set_alias("champion", other.version)
+    local.run("register")
+    assert registry.champion() == other.version != version
+    assert local.summary()["alias"] == "champion"
+
+
+def test_tags_of_the_model_are_kept_also_before_its_first_version(mlflow_server: str) -> None:
+    Registry(mlflow_server, "Unborn").tag_model({"last_retrain_status": "failed"})
+    assert MlflowClient(mlflow_server).get_registered_model("Unborn").tags == {"last_retrain_status": "failed"}
+
+
+def test_a_server_that_is_away_may_come_back(tmp_path: Path) -> None:
+    with pytest.raises(NotYet, match=r"MLflow at http://127\.0\.0\.1:9"):
         Registry("http://127.0.0.1:9", MODEL_NAME).champion()

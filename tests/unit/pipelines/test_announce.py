@@ -14,9 +14,15 @@ from pipelines.retrain.adapters.run_folder import RunError, RunFolder, write_fac
 from pipelines.retrain.steps.announce import Ending, ending
 
 NAME = "retrain-BTCUSDT-20251121T120000Z-60m-1a2b3c4d"
-FAILURES = [
+FAILURES: list[dict[str, str]] = [
+    {"displayName": "w-1", "phase": "Failed", "finishedAt": "2025-11-21T12:06:00Z"},
+    {
+        "displayName": "data",
+        "message": "No more retries left",
+        "finishedAt": "2025-11-21T12:04:01Z",
+    },
     {"displayName": "fit(3)", "message": "main: Error (exit code 1)", "finishedAt": "2025-11-21T12:05:00Z"},
-    {"displayName": "data", "message": "OOMKilled (exit code 137)", "finishedAt": "2025-11-21T12:04:00Z"},
+    {"displayName": "data(0)", "message": "OOMKilled (exit code 137)", "finishedAt": "2025-11-21T12:04:00Z"},
 ]
 
 
@@ -43,7 +49,7 @@ def test_a_refusal_carries_the_gates_reasons(tmp_path: Path) -> None:
 def test_a_broken_workflow_names_its_first_failure_first(tmp_path: Path, quoted: str) -> None:
     found = ending(None, "w-1", "Failed", quoted)
     assert (found.outcome, found.run, found.version) == ("failed", "w-1", "none")
-    assert found.reasons == "data: OOMKilled (exit code 137); fit(3): main: Error (exit code 1)"
+    assert found.reasons == "data(0): OOMKilled (exit code 137); fit(3): main: Error (exit code 1)"
 
 
 @pytest.mark.parametrize("failures", ["", "[]", "null", "{{workflow.failures}}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from pipelines.retrain.__main__ import app
 from pipelines.retrain.adapters.run_folder import RunFolder
+from pipelines.retrain.command import exits
 from tests.builders.snapshots import a_request, a_snapshot
 
 CALL = CliRunner()
@@ -72,3 +74,72 @@ def test_steps_go_on_with_what_the_run_was_asked_for_and_a_refusal_ends_with_zer
     assert summary["evidence"] == "NONE"
     assert summary["integrity"] is True
     assert any(reason.startswith("provenance: ") for reason in summary["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--window", "an hour", "--archive", "{there}"], "--window 'an hour': expected a number and m, h, d or w"),
+        (["--window", "60m", "--until", "noon", "--archive", "{there}"], "--until 'noon': expected 'now' or a time"),
+        (["--window", "60m"], "need --archive"),
+        (["--window", "60m", "--archive", "{there}", "--session", "s"], "leave out --session, --from and --to"),
+        (["--archive", "s4://bucket"], "is no place for an archive"),
+        (["--window", "60m", "--archive", "x", "--provenance", "LIFE"], "Did you mean 'LIVE'?"),
+        (["--when-no-champion"], "name it with --mlflow"),
+        (["fit", "--run", "a"], "name it with --member lightgbm --fold 2"),
+        (["train", "all"], "the step 'all' stands alone"),
+        (["announce"], "name it with --status"),
+    ],
+)
+def test_what_cannot_be_meant_is_explained_and_a_person_must_act(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    there = tmp_path / "archive"
+    there.mkdir()
+    result = call(*[a.format(there=there) for a in arguments], "--state", str(tmp_path))
+    assert result.exit_code == 1, result.output
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--window", "60m", "--archive", "{there}"], "no market events are archived after 0 s of waiting"),
+        (["--when-no-champion", "--mlflow", "http://127.0.0.1:9"], "MLflow at http://127.0.0.1:9"),
+    ],
+)
+def test_what_is_away_is_waited_for_and_then_ends_with_75(tmp_path: Path, arguments: list[str], message: str) -> None:
+    there = tmp_path / "archive"
+    there.mkdir()
+    result = call(*[a.format(there=there) for a in arguments], "--state", str(tmp_path), "--patience-s=0")
+    assert result.exit_code == 75, result.output
+    assert message in result.stderr
+
+
+def test_keys_that_were_named_are_never_made_silently(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "runs" / "a")
+    a_snapshot(folder)
+    folder.request.write_text(a_request().model_dump_json())
+    result = call("integrity", "--run", "a", "--state", str(tmp_path), "--keys", str(tmp_path / "none"))
+    assert result.exit_code == 1
+    assert "the training key: " in result.stderr
+    assert "a release mounts them from its secrets" in result.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_disk_without_room_names_itself_and_the_remedy() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/runs/x")
+    assert exits.message(full) == (
+        "/runs/x: No space left on device; make room there: old runs below <state>/runs can be deleted"
+    )
+    assert exits.exit_code(full) == 1
+
+
+def test_a_pods_last_words_are_its_error(tmp_path: Path) -> None:
+    place = tmp_path / "termination-log"
+    exits.last_words("nowhere to say it", place)
+    assert not place.exists()
+    place.touch()
+    exits.last_words("x" * 5000, place)
+    assert len(place.read_text()) == 3000

@@ -42,8 +42,10 @@ def test_the_rendered_files_hold_no_helm(name: str) -> None:
 
 
 def test_both_manifests_come_back_from_heras_models_as_they_were() -> None:
-    assert yaml.safe_load(WorkflowTemplate.from_dict(TEMPLATE).to_yaml()) == TEMPLATE
-    assert yaml.safe_load(CronWorkflow.from_dict(CRON).to_yaml()) == CRON
+    template: Any = WorkflowTemplate.from_dict(TEMPLATE)
+    cron: Any = CronWorkflow.from_dict(CRON)
+    assert yaml.safe_load(template.to_yaml()) == TEMPLATE
+    assert yaml.safe_load(cron.to_yaml()) == CRON
 
 
 @pytest.mark.parametrize("name", sorted(STEPS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from libs.runtime import kafka as port
 from libs.runtime.kafka import Headers, KafkaConfig, Offset, Position, Record, TopicPartition
 
 ANSWER_SECONDS = 10.0
+SAY_AGAIN_S = 60.0
 LOG = logging.getLogger("librdkafka")
 UNKNOWN_TOPIC = {ck.KafkaError._UNKNOWN_TOPIC, ck.KafkaError._UNKNOWN_PARTITION, ck.KafkaError.UNKNOWN_TOPIC_OR_PART}
 # What a client never recovers from; polling says it once, as a message whose own flag `fatal` is not set.
@@ -22,6 +24,24 @@ BROKEN = {ck.KafkaError.FENCED_INSTANCE_ID, ck.KafkaError._FATAL}
 LOST_PARTITION = {ck.KafkaError._ASSIGNMENT_LOST, ck.KafkaError.ILLEGAL_GENERATION}
 LOST_PARTITION |= {ck.KafkaError.UNKNOWN_MEMBER_ID, ck.KafkaError.REBALANCE_IN_PROGRESS}
 OFFSETS = {"earliest": ck.OFFSET_BEGINNING, "latest": ck.OFFSET_END, "committed": ck.OFFSET_STORED}
+
+
+class Sparingly(logging.Filter):
+    """Lets the library say a thing once a minute: about a broker that is away it says the same many times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = re.sub(r"#(producer|consumer)-\d+| \(after .*|\d+ms", "", record.getMessage())
+        if record.created - self._said.get(text, 0.0) < SAY_AGAIN_S:
+            return False
+        self._said[text] = record.created
+        return True
+
+
+LOG.addFilter(Sparingly())
 
 
 class ConfluentProducer:

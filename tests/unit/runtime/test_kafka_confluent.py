@@ -1,56 +1,32 @@
-"""A consumer that librdkafka has given up says so to whoever polls it, instead of staying silent for ever."""
+"""What librdkafka says of a broker that is away is heard, but not many times a second."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import logging
 
-import confluent_kafka as ck
-import pytest
+from libs.runtime.kafka_confluent import LOG, SAY_AGAIN_S, Sparingly
 
-from libs.runtime.kafka import KafkaConfig, KafkaUnavailable
-from libs.runtime.kafka_confluent import ConfluentConsumer
+REFUSED = "FAIL [a#consumer-{}] [thrd:b:1/bootstrap]: b:1: Connect to ipv4#b:1 failed: Connection refused (after {}ms)"
 
 
-class Said:
-    """What polling gives instead of a record."""
-
-    def __init__(self, code: int) -> None:
-        self._error = ck.KafkaError(code)
-
-    def error(self) -> ck.KafkaError:
-        return self._error
+def said(message: str, at: float) -> logging.LogRecord:
+    record = logging.LogRecord("librdkafka", logging.ERROR, "", 0, message, (), None)
+    record.created = at
+    return record
 
 
-class Native:
-    """librdkafka's consumer with one thing to say."""
-
-    def __init__(self, said: Said) -> None:
-        self._said = said
-
-    def poll(self, timeout: float) -> Said:
-        return self._said
-
-    def consume(self, count: int, timeout: float) -> list[Said]:
-        return []
-
-    def close(self) -> None: ...
+def test_the_same_is_said_once_a_minute_whichever_client_and_however_long_it_took() -> None:
+    sparingly = Sparingly()
+    heard = [sparingly.filter(said(REFUSED.format(n % 3, n), at=1000.0 + n)) for n in range(int(SAY_AGAIN_S))]
+    assert heard == [True] + [False] * (len(heard) - 1)
+    assert sparingly.filter(said(REFUSED.format(1, 1), at=1001.0 + SAY_AGAIN_S))
 
 
-@pytest.fixture
-def consumer() -> Iterator[Any]:
-    one = ConfluentConsumer(KafkaConfig("127.0.0.1:1"), "test", group="test")
-    yield one
-    one.close()
+def test_another_thing_is_said_at_once() -> None:
+    sparingly = Sparingly()
+    assert sparingly.filter(said(REFUSED.format(1, 1), at=1000.0))
+    assert sparingly.filter(said("GETPID [a#producer-1]: Coordinator load in progress: retrying", at=1000.0))
 
 
-@pytest.mark.parametrize("code", [ck.KafkaError._FATAL, ck.KafkaError.FENCED_INSTANCE_ID])
-def test_a_broken_consumer_raises(consumer: Any, code: int) -> None:
-    consumer._consumer = Native(Said(code))
-    with pytest.raises(KafkaUnavailable):
-        consumer.poll(0.0)
-
-
-def test_a_broker_that_is_away_is_waited_for(consumer: Any) -> None:
-    consumer._consumer = Native(Said(ck.KafkaError._ALL_BROKERS_DOWN))
-    assert consumer.poll(0.0) == []
+def test_the_librarys_logger_is_sparing() -> None:
+    assert any(isinstance(one, Sparingly) for one in LOG.filters)

@@ -165,9 +165,11 @@ def failure(lines: Sequence[str]) -> str:
 
 def show_step(name: str, line: str) -> None:
     """On a terminal the step that is being done, in one line that is written over."""
-    if sys.stdout.isatty() and (not line or line.startswith(("Step ", "#"))):
-        width = shutil.get_terminal_size().columns - 1
-        print("\r" + f"  {name}: {line.strip()}"[:width].ljust(width) * bool(line) + "\r\033[K" * (not line), end="")
+    if not sys.stdout.isatty():
+        return
+    print("\r\033[K", end="", flush=True)
+    if line.startswith(("Step ", "#")):
+        print(f"  {name}: {line.strip()}"[: shutil.get_terminal_size().columns - 1], end="", flush=True)
 
 
 def size(reference: str) -> int:
@@ -204,8 +206,10 @@ def run(images: Sequence[Image], choice: Choice) -> list[Built]:
         for number, image in enumerate(images, 1):
             print(f"[{number}/{len(images)}] {choice.reference(image)}", flush=True)
             built.append(build(image, choice, env))
+            print(f"      built in {built[-1].seconds:.0f} s", flush=True)
             if choice.load:
                 load(choice.reference(image), choice.load)
+                print("      loaded", flush=True)
     finally:
         if built:
             print(table(built), flush=True)

@@ -54,8 +54,9 @@ bench: setup     ## speed beside named peers
 images:          ## all images of the platform; ONLY=NAME,NAME TAG=0.1.0 BASE=IMAGE REGISTRY=HOST/ LOAD='docker push {image}'
 	@$$(PATH="$${PATH#*:}"; command -v python3.11 || command -v python3) -m infra.images $(IMAGES_OPTIONS)
 
-cluster-test: setup ## install into the cluster of KUBECONFIG, use it, break it, clean up; NAMESPACE=NAME KEEP=1 ONLY=NAME,NAME
-	@$(PYTHON) -m tests.cluster $(if $(NAMESPACE),--namespace $(NAMESPACE)) $(if $(KEEP),--keep) $(if $(ONLY),--only '$(ONLY)')
+cluster-test: setup ## install into the cluster of KUBECONFIG, use it, break it, clean up; NAMESPACE=NAME KEEP=1 AGAIN=1 ONLY=NAME,NAME VALUES=FILE
+	@$(PYTHON) -m tests.cluster $(if $(NAMESPACE),--namespace $(NAMESPACE)) $(if $(KEEP),--keep) $(if $(AGAIN),--again) \
+		$(if $(ONLY),--only '$(ONLY)') $(if $(VALUES),--values '$(VALUES)')
 
 clean:           ## forget every environment of the demo (.state)
 	rm -rf .state

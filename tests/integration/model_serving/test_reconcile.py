@@ -183,12 +183,33 @@ def test_a_cached_copy_that_someone_changed_is_not_served(place: Place) -> None:
     [graph] = (place.folder / "models").glob("*/ensemble.onnx")
     graph.write_bytes(graph.read_bytes() + b"\0")
     there, place.mlflow = place.mlflow, f"http://127.0.0.1:{free_port()}"
-    place.start()
+    place.start(wait=False)
+    wait_for(lambda: "BROKEN_BUNDLE" in place.said())
+    wait_for(lambda: "registry" in place.said().rpartition("BROKEN_BUNDLE")[2])
     assert place.serves() is None
+    assert not place.is_ready(), "nothing is scored before the last accepted one is back"
     place.kill()
     place.mlflow = there
     place.start()
     wait_for(lambda: place.serves() == good)
+
+
+def test_an_alias_that_goes_back_clears_the_tag_and_the_ages_are_the_registrys(place: Place) -> None:
+    place.start()
+    good = place.champion("good")
+    bad = place.version("bad", evidence=None)
+    place.wish("champion", bad)
+    assert wait_for(lambda: refused_tag(place, bad)).startswith("EVIDENCE_MISSING")
+    assert place.metric("model_serving_refused_info", role="champion", version=str(bad)) == 1
+    place.wish("champion", good)
+    wait_for(lambda: place.metric("model_serving_refused_info", version=str(bad)) == 0)
+    wait_for(lambda: refused_tag(place, bad) is None)
+    assert kinds(place) == [("ACCEPTED", good), ("REFUSED", bad), ("ACCEPTED", good)]
+    client = MlflowClient(tracking_uri=place.mlflow, registry_uri=place.mlflow)
+    created = {number: client.get_model_version(place.model, str(number)).creation_timestamp for number in (good, bad)}
+    assert place.metric("model_serving_model_created_timestamp_seconds", role="champion") * 1000 == created[good]
+    assert place.metric("model_serving_newest_version_timestamp_seconds") * 1000 == created[bad]
+    assert place.metric("model_serving_registry_up") == 1
 
 
 def test_mlflow_going_away_in_the_middle_stops_nothing(place: Place) -> None:

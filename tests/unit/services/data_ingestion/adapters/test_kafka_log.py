@@ -9,10 +9,12 @@ import pytest
 
 from libs.runtime import metrics
 from libs.runtime.kafka import Headers, Position, SendFailed
+from libs.runtime.tracing import HEADER, open_tracer
 from libs.trading.market import Channel, FeedGap, SessionClock, Tick
 from libs.wire.market import decode_events
 from services.data_ingestion.adapters.kafka_log import MAX_BURIED_BYTES, KafkaMarketLog
 from tests.builders import market as build
+from tests.fakes.collector import Collector
 
 NOW = 1_000_000_000_000  # wall ns at which everything is acknowledged
 
@@ -172,3 +174,33 @@ def test_every_market_record_says_which_message_it_is_and_a_buried_frame_does_no
     log.bury("i.j.k", b"frame", "why")
     payload = ("payload", b"market.v1.MarketEvents")
     assert [list(headers) for _, _, _, headers, _ in producer.sent] == [*[[payload]] * 3, [("reason", b"why")]]
+
+
+def test_only_a_sampled_record_carries_a_trace_and_its_bytes_are_the_same(producer: SlowProducer) -> None:
+    collector = Collector()
+    collector.start()
+    head, tick = build.a_head(clock=SessionClock(0, 0, 1.0), received_time=NOW - 5_000), build.a_trade()
+    a_log(producer).append(head, [tick])
+    tracer = open_tracer("data_ingestion", collector.address, 1.0)
+    a_log(producer, tracer=tracer).append(head, [tick])
+    (_, _, plain, without, _), (_, _, traced, headers, _) = producer.sent
+    assert plain == traced
+    assert [name for name, _ in without] == ["payload"]
+    assert [name for name, _ in headers] == ["payload", HEADER]
+    producer.acknowledge(0, 1)
+    tracer.close()
+    collector.stop()
+    [span] = collector.spans
+    assert (span.name, span.start, span.end) == ("ingest", NOW - 5_000, NOW)
+    assert span.attributes["instrument"] == build.INSTRUMENT
+
+
+def test_the_newest_event_of_the_venue_has_a_time_and_our_own_ticks_have_none(producer: SlowProducer) -> None:
+    newest = metrics.gauge("data_ingestion_last_event_timestamp_seconds")
+    log, quiet, loud = a_log(producer), "sim.linear.QUIET", "sim.linear.LOUD"
+    log.append(build.a_head(instrument=quiet), [Tick(1)])
+    log.append(build.a_head(instrument=loud), [build.a_trade()])
+    producer.acknowledge(0, 1)
+    log.settle()
+    assert newest.labels(loud)._value.get() == NOW / 1e9
+    assert newest.labels(quiet)._value.get() == 0

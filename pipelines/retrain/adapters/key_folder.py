@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from libs.bundle.canonical import BundleError
 from libs.bundle.keys import generate, load_private
-from pipelines.retrain.adapters.run_folder import RunError
+from pipelines.retrain.adapters.run_folder import NotYet, RunError
 
 TRAINING, GATE = "training", "gate"
 
@@ -31,11 +31,16 @@ def make_keys(folder: Path) -> list[Path]:
 
 
 def read_key(folder: Path, name: str) -> Ed25519PrivateKey:
-    """One private key, "training" or "gate". Raises RunError that says how to make it; nothing is made here."""
+    """One private key, "training" or "gate"; nothing is made here.
+
+    Raises NotYet while there is none (a release's secret may follow), RunError for a file that holds no key.
+    """
+    file = private_file(folder, name)
     try:
-        return load_private(private_file(folder, name))
+        return load_private(file)
     except BundleError as error:
-        raise RunError(
+        kind = RunError if file.exists() else NotYet
+        raise kind(
             f"the {name} key: {error}; `python -m pipelines.retrain keys --keys {folder}` makes a pair of each, a "
             "release mounts them from its secrets"
         ) from error

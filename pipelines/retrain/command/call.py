@@ -125,7 +125,7 @@ class Call:
         """The run that the steps go on with, or a new one, which keeps what was asked."""
         place, source = self.place, self.source
         told = bool(source.data or source.archive)
-        if self.task.step[0] in FIRST and (told or not self._folder(place.run).request.exists()):
+        if self.task.step[0] in FIRST and (told or not place.run):
             progress.begin(PREPARE)
             made = asked(source, self.model, self.clock.wall_ns() / 1e9, progress.tell)
             folder = self._folder(place.run or made.name or self.clock.now().strftime("%Y%m%dT%H%M%S"))

@@ -122,7 +122,7 @@ def test_keys_that_were_named_are_never_made_silently(tmp_path: Path) -> None:
     a_snapshot(folder)
     folder.request.write_text(a_request().model_dump_json())
     result = call("integrity", "--run", "a", "--state", str(tmp_path), "--keys", str(tmp_path / "none"))
-    assert result.exit_code == 1
+    assert result.exit_code == 75
     assert "the training key: " in result.stderr
     assert "a release mounts them from its secrets" in result.stderr
     assert not (tmp_path / "none").exists()

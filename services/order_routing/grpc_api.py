@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
 from enum import IntEnum
+from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import grpc
@@ -145,14 +146,22 @@ class OrderRoutingApi(orders_pb2_grpc.OrderRoutingServiceServicer):
         with self._streams.hold(context):
             account = self._answer(context, lambda router: router.account)
             after = request.after_sequence
+            first = self._answer(context, lambda router: router.account.journal.first_event(account.policy.account))
+            if 0 < after < first - 1:  # 0: from what there is
+                message = f"events up to {first - 1} are no longer kept here; read the topic orders.events for them"
+                abort(context, grpc.StatusCode.OUT_OF_RANGE, message, reason="EVENTS_REMOVED")
             while context.is_active():
-                events = account.journal.events(account.policy.account, after, 500)
+                events = self._answer(context, partial(self._events, account, after))
                 for sequence, payload in events:
                     yield orders_pb2.WatchOrderEventsResponse(event=orders_pb2.OrderEvent.FromString(payload))
                     after = sequence
                 if not events:
                     with account.changed:
                         account.changed.wait(WATCH_WAIT_S)
+
+    @staticmethod
+    def _events(account: Account, after: int, _: Router) -> tuple[tuple[int, bytes], ...]:
+        return account.journal.events(account.policy.account, after, 500)
 
     def ExplainDecision(
         self, request: orders_pb2.ExplainDecisionRequest, context: grpc.ServicerContext

@@ -153,6 +153,9 @@ class Journal(Protocol):
     def events(self, account: str, after: int, limit: int) -> tuple[tuple[int, bytes], ...]:
         """(sequence, encoded event) in order after a sequence."""
 
+    def first_event(self, account: str) -> int:
+        """The smallest sequence that was not removed; 0 when there is none."""
+
     def published(self, account: str) -> int:
         """The greatest sequence known to be on the topic; 0 before the first."""
 

@@ -30,6 +30,7 @@ WAIT_S = 0.25
 RETRY_S = 1.0
 TURN_S = 0.05
 PUBLISH_S = 0.02
+ORDER_FIRST_S = 0.004  # what was just committed may have an order that is leaving: telling of it can wait
 CHECK_EVERY = 60  # rounds of tending between two looks at what the journal says is open and held
 OFFSET_EVERY = 10
 DAY = 86_400 * SECOND
@@ -228,7 +229,9 @@ class Leadership:
                 continue
             if idle:
                 with router.account.changed:
-                    router.account.changed.wait(PUBLISH_S)
+                    changed = router.account.changed.wait(PUBLISH_S)
+                if changed:
+                    over.wait(ORDER_FIRST_S)
 
     def news(self, news: News) -> None:
         """What the private stream says; before this process acts, reconciliation will ask for it."""

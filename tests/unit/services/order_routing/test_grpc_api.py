@@ -18,6 +18,7 @@ from services.order_routing.domain import InputAt
 from services.order_routing.grpc_api import OrderRoutingApi
 from services.order_routing.handlers.lead import NotLeading
 from services.order_routing.handlers.router import Router
+from services.order_routing.ports import Keep
 from tests.builders.orders import INSTRUMENT, a_prediction
 from tests.fakes.router_world import RouterWorld
 
@@ -203,3 +204,18 @@ def test_a_watcher_sees_every_event_from_where_it_asks(desk: Desk) -> None:
     total = len(desk.world.journal.events("paper", 0, 1000))
     assert [next(watched).event.sequence for _ in range(total - 2)] == list(range(3, total + 1))
     watched.cancel()
+
+
+def test_a_watcher_of_events_that_were_removed_is_told_where_they_are(desk: Desk) -> None:
+    for offset in range(3):
+        desk.decide(offset)
+    journal, account = desk.world.journal, desk.leading().account
+    journal.mark_published(account.lease, 3)
+    assert journal.prune(account.lease, Keep(events=1, decisions=2 * 10**18), desk.world.clock() + 10**18) == 3
+    watched: Any = desk.rpc.WatchOrderEvents(pb.WatchOrderEventsRequest(after_sequence=1), timeout=10)
+    code, _, reason = refusal(lambda: next(watched))
+    assert (code, reason) == (grpc.StatusCode.OUT_OF_RANGE, "EVENTS_REMOVED")
+    for after in (0, 3):
+        watched = desk.rpc.WatchOrderEvents(pb.WatchOrderEventsRequest(after_sequence=after), timeout=10)
+        assert next(watched).event.sequence == 4
+        watched.cancel()

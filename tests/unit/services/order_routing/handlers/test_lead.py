@@ -1,8 +1,9 @@
-"""What a leading router goes on doing while the venue is away."""
+"""What a router does while its venue or its journal is away: it goes on, or steps down and begins anew."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import pytest
+
+from services.order_routing.domain import InputAt
 from services.order_routing.handlers.doubt import Patience
-from services.order_routing.handlers.lead import Course, Leadership
+from services.order_routing.handlers.lead import Course, Leadership, NotLeading
 from services.order_routing.handlers.router import World
-from services.order_routing.ports import VenueUnavailable
-from tests.builders.orders import INSTRUMENT
+from services.order_routing.ports import Entry, JournalAway, Lease, LeaseLost, VenueUnavailable
+from tests.builders.orders import INSTRUMENT, a_prediction
 from tests.fakes.paper_venue import CALM
 from tests.fakes.router_world import LEASE, RouterWorld
 
@@ -53,3 +57,102 @@ def test_the_journal_is_tidied_while_the_venue_is_away(tmp_path: Path) -> None:
         world.venue.time_offset = Mock(side_effect=VenueUnavailable("away"))  # type: ignore[method-assign]
         run(leadership.tend)
         assert tidied.wait(5.0)
+
+
+class AwayJournal:
+    """Stands in a world's journal until it is lifted: everything fails, written or not."""
+
+    def __init__(self, world: RouterWorld, *, written: bool) -> None:
+        self._world, self._written, self._real = world, written, world.journal.commit
+        self.failed = threading.Event()
+
+    def commit(self, entry: Entry, lease: Lease) -> None:
+        if self._written:
+            self._real(entry, lease)
+        self.failed.set()
+        raise JournalAway("the server closed the connection")
+
+    def __enter__(self) -> AwayJournal:
+        def away(*_: Any) -> Any:
+            self.failed.set()
+            raise JournalAway("no answer")
+
+        self._world.journal.__dict__ |= {"commit": self.commit, "acquire": away}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in ("commit", "acquire"):
+            self._world.journal.__dict__.pop(name)
+
+
+def until(what: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 10.0
+    while not what():
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_an_entry_of_unknown_outcome_ends_the_term_and_is_never_sent_twice(tmp_path: Path, written: bool) -> None:
+    world = RouterWorld(url=f"sqlite:///{tmp_path / 'journal.sqlite'}")
+    prediction, at = a_prediction(now=world.clock.now), InputAt("predictions", 0, 0)
+    with leading(world) as (leadership, _):
+        old = leadership.router()
+        with AwayJournal(world, written=written):
+            with pytest.raises(JournalAway):
+                old.predictions.handle(prediction, at)
+            until(lambda: not leadership.is_acting())
+            with pytest.raises(NotLeading, match="waiting for the journal"):
+                leadership.router()
+        assert not world.venue.sent
+        with pytest.raises(JournalAway):  # also now that it answers: memory may be behind the rows
+            old.predictions.handle(prediction, at)
+        world.clock.advance(2 * LEASE)
+        until(leadership.is_acting)
+        new = leadership.router()
+        assert new is not old
+        assert new.account.lease.epoch == old.account.lease.epoch + 1
+        new.predictions.handle(replace(prediction, received_time=world.clock.now, predicted=world.clock.now), at)
+        assert sum(world.venue.sent.values()) == (0 if written else 1)
+        assert ("JOURNAL_AWAY", True) in [(code, critical) for code, _, critical in world.told.alerts]
+
+
+def test_a_lease_that_another_took_makes_a_standby_of_the_process(tmp_path: Path) -> None:
+    world = RouterWorld(url=f"sqlite:///{tmp_path / 'journal.sqlite'}")
+    with leading(world) as (leadership, run):
+        world.clock.advance(2 * LEASE)
+        assert not leadership.is_acting(), "its lease ran out"
+        other = world.journal.acquire(world.policy.account, "other", world.clock(), LEASE)
+        assert other is not None
+        run(leadership.keep_lease)
+        until(lambda: "waiting for the lease" in not_leading(leadership))
+        world.journal.release(other, world.clock())
+        until(leadership.is_acting)
+
+
+def test_each_term_acts_with_its_own_router_until_it_is_over(tmp_path: Path) -> None:
+    world = RouterWorld(url=f"sqlite:///{tmp_path / 'journal.sqlite'}")
+    seen: list[Any] = []
+
+    def act(over: threading.Event, router: Any) -> None:
+        seen.append(router)
+        if len(seen) == 1:
+            raise LeaseLost("a test says so")
+        over.wait(10.0)
+
+    with leading(world) as (leadership, run):
+        run(lambda stop: leadership.each_term(stop, act))
+        until(lambda: len(seen) == 1)
+        world.clock.advance(2 * LEASE)
+        until(lambda: len(seen) == 2)
+        assert seen[0] is not seen[1]
+        with pytest.raises(LeaseLost):
+            seen[0].account.fence(world.clock())
+
+
+def not_leading(leadership: Leadership) -> str:
+    try:
+        leadership.router()
+    except NotLeading as problem:
+        return str(problem)
+    return ""

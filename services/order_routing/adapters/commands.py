@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ def run(arguments: list[str], address: Callable[[], str], patience_s: float = PA
     commands = {"migrate": migrate, "await-journal": await_journal}
     if len(arguments) != 1 or arguments[0] not in commands:
         return _end(2, f"{' '.join(arguments)!r} is no command; {USAGE}")
+    # a container's first process ignores SIGTERM unless it says what to do
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return commands[arguments[0]](address(), patience_s)
 
 

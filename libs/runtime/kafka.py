@@ -108,8 +108,9 @@ class Consumer(Protocol):
         or fatally broken: a broker that comes back is waited for."""
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit the next offsets to read; returns when the broker has them. Raises `CommitRefused`; `KafkaUnavailable`
-        when another member took this one's instance id, as a broker that came back may think: open a new consumer."""
+        """Commit the next offsets to read; returns when the broker has them. Raises `CommitRefused`, also when there is
+        no answer for as long as a member may be silent; `KafkaUnavailable` when another member took this one's instance
+        id, as a broker that came back may think: open a new consumer."""
 
     def committed(self, partition: TopicPartition) -> int | None: ...
 

@@ -1,32 +1,129 @@
-"""What librdkafka says of a broker that is away is heard, but not many times a second."""
+"""What librdkafka's consumer says, or does not say, reaches whoever owns it: it never goes deaf in silence."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from libs.runtime.kafka_confluent import LOG, SAY_AGAIN_S, Sparingly
+import confluent_kafka as ck
+import pytest
 
-REFUSED = "FAIL [a#consumer-{}] [thrd:b:1/bootstrap]: b:1: Connect to ipv4#b:1 failed: Connection refused (after {}ms)"
+from libs.runtime import kafka_confluent
+from libs.runtime.kafka import CommitRefused, KafkaConfig, KafkaUnavailable, TopicPartition
+from libs.runtime.kafka_confluent import ConfluentConsumer
 
-
-def said(message: str, at: float) -> logging.LogRecord:
-    record = logging.LogRecord("librdkafka", logging.ERROR, "", 0, message, (), None)
-    record.created = at
-    return record
-
-
-def test_the_same_is_said_once_a_minute_whichever_client_and_however_long_it_took() -> None:
-    sparingly = Sparingly()
-    heard = [sparingly.filter(said(REFUSED.format(n % 3, n), at=1000.0 + n)) for n in range(int(SAY_AGAIN_S))]
-    assert heard == [True] + [False] * (len(heard) - 1)
-    assert sparingly.filter(said(REFUSED.format(1, 1), at=1001.0 + SAY_AGAIN_S))
+PART = TopicPartition("events", 0)
 
 
-def test_another_thing_is_said_at_once() -> None:
-    sparingly = Sparingly()
-    assert sparingly.filter(said(REFUSED.format(1, 1), at=1000.0))
-    assert sparingly.filter(said("GETPID [a#producer-1]: Coordinator load in progress: retrying", at=1000.0))
+class Said:
+    """What polling gives: an error, or a record."""
+
+    def __init__(self, code: int | None = None, offset: int = 0) -> None:
+        self._code, self._offset = code, offset
+
+    def error(self) -> ck.KafkaError | None:
+        return None if self._code is None else ck.KafkaError(self._code)
+
+    def topic(self) -> str:
+        return "events"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 0
+
+    def key(self) -> None: ...
+
+    def value(self) -> None: ...
+
+    def headers(self) -> None: ...
 
 
-def test_the_librarys_logger_is_sparing() -> None:
-    assert any(isinstance(one, Sparingly) for one in LOG.filters)
+class Native:
+    """librdkafka's consumer: says these things one a poll, and calls `due` at each."""
+
+    def __init__(self, *said: Said, due: Callable[[], None] = lambda: None) -> None:
+        self._said, self._due, self.polls = list(said), due, 0
+
+    def poll(self, timeout: float) -> Said | None:
+        self.polls += 1
+        self._due()
+        return self._said.pop(0) if self._said else None
+
+    def consume(self, count: int, timeout: float) -> list[Said]:
+        return []
+
+    def commit(self, offsets: list[ck.TopicPartition], asynchronous: bool) -> None:
+        assert asynchronous, "what a member of a group has to do would not be done"
+
+    def seek(self, partition: ck.TopicPartition) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def consumer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setattr(kafka_confluent, "COMMIT_SECONDS", 0.05)
+    one = ConfluentConsumer(KafkaConfig("127.0.0.1:1"), "test", group="test")
+    one._consumer.close()
+    yield one
+    one.close()
+
+
+def answer(consumer: Any, error: ck.KafkaError | None = None, offset: int = 7) -> None:
+    consumer._committing_ended(error, [ck.TopicPartition("events", 0, offset)])
+
+
+@pytest.mark.parametrize("code", [ck.KafkaError._FATAL, ck.KafkaError.FENCED_INSTANCE_ID])
+def test_a_broken_consumer_raises(consumer: Any, code: int) -> None:
+    consumer._consumer = Native(Said(code))
+    with pytest.raises(KafkaUnavailable):
+        consumer.poll(0.0)
+
+
+def test_a_broker_that_is_away_is_waited_for(consumer: Any) -> None:
+    consumer._consumer = Native(Said(ck.KafkaError._ALL_BROKERS_DOWN))
+    assert consumer.poll(0.0) == []
+
+
+def test_a_commit_without_an_answer_ends(consumer: Any) -> None:
+    native = consumer._consumer = Native()
+    with pytest.raises(CommitRefused):
+        consumer.commit({PART: 7})
+    assert native.polls > 1
+
+
+def test_the_answer_to_an_older_commit_is_none(consumer: Any) -> None:
+    consumer._consumer = Native(due=lambda: answer(consumer, offset=6))
+    with pytest.raises(CommitRefused):
+        consumer.commit({PART: 7})
+
+
+def test_records_that_come_during_a_commit_are_polled_next_and_in_order(consumer: Any) -> None:
+    consumer._consumer = Native(Said(offset=1), Said(offset=2))
+    with pytest.raises(CommitRefused):
+        consumer.commit({PART: 7})
+    consumer._consumer = Native(Said(offset=3), due=lambda: answer(consumer))
+    consumer.commit({PART: 7})
+    assert [record.offset for record in consumer.poll(0.0)] == [1, 2, 3]
+
+
+def test_records_from_before_a_seek_are_forgotten(consumer: Any) -> None:
+    consumer._consumer = Native(Said(offset=1), due=lambda: answer(consumer))
+    consumer.commit({PART: 7})
+    consumer.seek(PART, 0)
+    assert consumer.poll(0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [(ck.KafkaError.ILLEGAL_GENERATION, CommitRefused), (ck.KafkaError.FENCED_INSTANCE_ID, KafkaUnavailable)],
+)
+def test_a_refused_commit_says_what_it_means(consumer: Any, code: int, problem: type[Exception]) -> None:
+    consumer._consumer = Native(due=lambda: answer(consumer, ck.KafkaError(code)))
+    with pytest.raises(problem):
+        consumer.commit({PART: 7})

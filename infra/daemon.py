@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 TAIL_LINES = 25
 PR_SET_PDEATHSIG = 1
+FIRST_PORT, PORTS_EACH, BLOCKS = 10_000, 100, 100
 LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here, because little is safe between fork and exec
+
+_block = FIRST_PORT + os.getpid() % BLOCKS * PORTS_EACH
+_ports = itertools.cycle(range(_block, _block + PORTS_EACH))
 
 
 class DaemonFailed(Exception):
@@ -140,10 +145,14 @@ def port_is_taken(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port() -> int:
-    """A port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on at this moment, and that nobody else who asks here gets meanwhile: each process
+    goes round in a block of its own, below the ports that the kernel gives to clients."""
+    for _ in range(PORTS_EACH):
+        port = next(_ports)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no free port from {_block} to {_block + PORTS_EACH - 1}")
 
 
 def die_with_parent() -> None:

@@ -20,14 +20,37 @@ from tests.builders.postgres import Databases, databases
 DATA_SETTING = "TRADING_TEST_DATA"
 BROKER_SETTING = "TRADING_TEST_KAFKA"
 ROOT = Path(__file__).parents[1]
-WITH_REAL_PARTS = ("contract", "integration", "e2e")
+WITH_REAL_PARTS = ("e2e", "contract", "integration")
+# Tests with real parts mostly wait: three processes of them run beside one of quick tests. A lane has one broker, and
+# what else it needs, for all its tests; each test has a topic prefix, a database, a bucket of its own.
+LANES = ("e2e", "orders", "models")  # what ORDERS does not name is the last one's
+ORDERS = (
+    "contract",
+    "order_routing",
+    "exchange_simulator",
+    "data_ingestion",
+    "archive",
+    "wire",
+)  # the other half: models
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all tests with real parts in one process, one after the other: they share a broker and an MLflow server."""
-    for item in items:
-        if item.path.relative_to(ROOT).parts[1] in WITH_REAL_PARTS:
-            item.add_marker(pytest.mark.xdist_group("real parts"))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a run of several processes: each lane is one process's and begins first, quick tests go file by file."""
+    if not hasattr(config, "workerinput"):
+        return
+    ranked = [(lane_of(item.path.relative_to(ROOT)), item) for item in items]
+    for lane, item in ranked:
+        item.add_marker(pytest.mark.xdist_group(lane))
+    ranked.sort(key=lambda one: LANES.index(one[0]) if one[0] in LANES else len(LANES))
+    items[:] = [item for _, item in ranked]
+
+
+def lane_of(path: Path) -> str:
+    """Which process a test file runs in; one without real parts has none of its own."""
+    _, kind, *rest = path.parts
+    if kind not in WITH_REAL_PARTS:
+        return path.as_posix()
+    return "e2e" if kind == "e2e" else "orders" if {kind, *rest} & set(ORDERS) else "models"
 
 
 def recorded_data() -> Path:

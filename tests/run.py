@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chart.tools import missing_tools
-from tests.conftest import DATA_SETTING, WITH_REAL_PARTS, recorded_data
+from tests.conftest import DATA_SETTING, LANES, WITH_REAL_PARTS, recorded_data
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("architecture", "unit", "chart")
@@ -31,8 +31,9 @@ def main() -> int:
         print(f"left out: tests that need {', '.join(missing)}", flush=True)
     os.chdir(ROOT)
     folders = [f"tests/{name}" for name in (*QUICK, *WITH_REAL_PARTS)]
-    # two processes: one for what shares a broker and an MLflow server (tests/conftest.py), one for everything quick
-    return int(pytest.main(["-q", "-n", "2", "--dist", "loadgroup", *folders, *sys.argv[1:]]))
+    # a process for each lane of tests/conftest.py and one for what is quick, which the others join in the end
+    spread = ["-n", str(len(LANES) + 1), "--dist", "loadgroup", "--no-loadscope-reorder"]
+    return int(pytest.main(["-q", *spread, *folders, *sys.argv[1:]]))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from libs.runtime.kafka import MAX_RECORD_BYTES
 
 NODE_ID = 1
 HEAP = ("-Xms128m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=10", "-XX:TieredStopAtLevel=4")
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)

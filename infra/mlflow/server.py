@@ -14,7 +14,7 @@ from pathlib import Path
 from infra.daemon import Daemon
 from infra.place import check_port, check_version
 
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 from infra.daemon import Daemon, free_port
 from libs.wire.places import Place, open_place
 
@@ -58,6 +56,8 @@ class ObjectStore:
 
     def client(self, service: str) -> Any:
         """A plain client of the store that no cut line and no check of keys keeps out."""
+        import boto3  # loads slowly, and every process that collects tests loads this module
+
         return boto3.client(
             service,
             endpoint_url=f"http://127.0.0.1:{self.port}",

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from infra.demo.environment import PORT_OFFSETS
+from infra.demo.scrape import Scraper
 from tests.builders.processes import is_running
 from tests.e2e.drive import ROOT, free_base
 
@@ -26,7 +28,9 @@ class Command:
     def __init__(self, state: Path, *options: str) -> None:
         self._state = state
         self._output = state.parent / "demo.out"
-        argv = [sys.executable, "-m", "infra.demo", "--state", str(state), "--port-base", str(free_base()), *options]
+        base = free_base()
+        self._router = Scraper({"order_routing": base + PORT_OFFSETS["order_routing_metrics"]})
+        argv = [sys.executable, "-m", "infra.demo", "--state", str(state), "--port-base", str(base), *options]
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(argv, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
 
@@ -44,6 +48,14 @@ class Command:
             assert self.process.poll() is None, f"it ended before it said {words!r}:\n{self.output[-3000:]}"
             assert time.monotonic() < limit, f"it did not say {words!r} within {seconds:.0f} s:\n{self.output[-3000:]}"
             time.sleep(0.5)
+
+    def until_filled(self, origin: str, seconds: float) -> None:
+        """Until an order of this origin was filled and the demo, which looks once a second, has seen it too."""
+        limit = time.monotonic() + seconds
+        while not self._router.scrape().total("order_routing_fills_total", origin=origin):
+            assert time.monotonic() < limit, f"no fill of {origin} within {seconds:.0f} s:\n{self.output[-3000:]}"
+            time.sleep(0.5)
+        time.sleep(5.0)
 
     def ends(self, seconds: float) -> tuple[int, dict[str, Any]]:
         """The exit code and the summary on the last line."""
@@ -69,7 +81,7 @@ def test_a_recording_is_explored_ctrl_c_leaves_nothing_and_a_second_start_goes_o
     files = ",".join(str(data_dir / L2 / f"spot_btcusdt_2024080{day}.gz") for day in (8, 9))
     first = Command(tmp_path / "state", "--recording", files)
     first.until_said("trading", 300)
-    time.sleep(75)
+    first.until_filled("EXPLORATION", 240)
     pids = first.pids()
     first.process.send_signal(signal.SIGINT)
     code, summary = first.ends(60)

@@ -196,7 +196,8 @@ def test_an_unknown_symbol_is_a_clear_error(venue: ScriptedVenue, service: Servi
 def test_rpcs_answer_and_refuse(venue: ScriptedVenue, service: ServiceProcess) -> None:
     streaming(service)
     rpcs = stub(service)
-    watched = rpcs.WatchEvents(pb.WatchEventsRequest(instruments=[INSTRUMENT]), timeout=10.0)
+    watched = rpcs.WatchEvents(pb.WatchEventsRequest(instruments=[INSTRUMENT]), timeout=60.0)
+    watched.initial_metadata()  # it has its place now
     seen = wait_for(lambda: _poke(venue, watched))
     assert seen.events.instrument == INSTRUMENT
     watched.cancel()  # type: ignore[no-untyped-call]

@@ -23,7 +23,7 @@ from infra.daemon import free_port
 
 KEY, SECRET = "key-of-a-test", "secret-of-a-test"
 ROOT = Path(__file__).parents[3]
-START_S = 30.0
+START_S = 60.0
 
 
 @dataclass
@@ -84,7 +84,7 @@ def a_venue_process(folder: Path, **settings: str) -> Iterator[VenueProcess]:
 class Client:
     """Signs as the venue's documentation says."""
 
-    def __init__(self, address: str, timeout_s: float = 5.0) -> None:
+    def __init__(self, address: str, timeout_s: float = 30.0) -> None:
         self._http = httpx.Client(base_url=address, trust_env=False, timeout=timeout_s)
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:

@@ -38,14 +38,14 @@ def listen(venue: VenueProcess, path: str) -> ClientConnection:
 
 def ask(socket: ClientConnection, **body: Any) -> dict[str, Any]:
     socket.send(json.dumps(body))
-    answer: dict[str, Any] = json.loads(socket.recv(timeout=5))
+    answer: dict[str, Any] = json.loads(socket.recv(timeout=30))
     return answer
 
 
 def read_until(socket: ClientConnection, state: str) -> list[dict[str, Any]]:
     frames: list[dict[str, Any]] = []
     while True:
-        frame = json.loads(socket.recv(timeout=10))
+        frame = json.loads(socket.recv(timeout=30))
         frames.append(frame)
         if frame.get("topic") == "simulator.sessions" and frame["data"][0]["state"] == state:
             return frames
@@ -83,8 +83,8 @@ def test_no_frame_is_ahead_of_the_last_clock_by_more_than_a_slice(venue: VenuePr
                 assert -1_000_000 <= ahead_ns <= 1_000_000_000
         assert clock["rate"] == 1.0
         assert clock["session_anchor_ns"] == clock["wall_anchor_ns"]
-        frame = json.loads(socket.recv(timeout=5))
-        assert abs(time.time() * 1000 - frame["ts"]) < 1000
+        frame = json.loads(socket.recv(timeout=30))
+        assert abs(time.time() * 1000 - frame["ts"]) < 10_000
 
 
 def test_the_same_seed_plays_the_same_training_stretch(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_second_reader_begins_with_a_snapshot_that_its_deltas_continue(venue: 
         ask(first, op="subscribe", args=MARKET)
         read_until(first, "TRADING")
         ask(second, op="subscribe", args=["orderbook.50.BTCUSDT"])
-        frames = [json.loads(second.recv(timeout=5)) for _ in range(5)]
+        frames = [json.loads(second.recv(timeout=30)) for _ in range(5)]
     assert [frame["type"] for frame in frames] == ["snapshot"] + ["delta"] * 4
     assert [frame["data"]["u"] - frames[0]["data"]["u"] for frame in frames] == list(range(5))
 
@@ -129,7 +129,7 @@ def test_operations_are_answered(venue: VenueProcess) -> None:
         assert (refused["success"], refused["ret_msg"]) == (False, "error:handler not found,topic:orderbook.50.NOSUCH")
         assert ask(socket, op="dance")["success"] is False
         socket.send("{")
-        assert json.loads(socket.recv(timeout=5))["success"] is False
+        assert json.loads(socket.recv(timeout=30))["success"] is False
     with listen(venue, "/v5/public/spot") as socket:
         assert ask(socket, op="subscribe", args=["orderbook.50.BTCUSDT"])["success"] is False
 
@@ -150,7 +150,7 @@ def test_the_private_stream_tells_of_fills_orders_positions_and_cash(venue: Venu
         faults = f"{venue.address}/simulator/v1/faults"
         httpx.post(faults, content='{"kind": "duplicate_executions"}').raise_for_status()
         placed = Client(venue.address).order(orderLinkId="told")["result"]
-        frames = [json.loads(socket.recv(timeout=5)) for _ in range(5)]
+        frames = [json.loads(socket.recv(timeout=30)) for _ in range(5)]
         topics = [frame["topic"] for frame in frames]
         assert sorted(topics) == ["execution", "execution", "order", "position", "wallet"]
         executions = [frame["data"][0] for frame in frames if frame["topic"] == "execution"]
@@ -158,7 +158,7 @@ def test_the_private_stream_tells_of_fills_orders_positions_and_cash(venue: Venu
         assert executions[0]["orderId"] == placed["orderId"]
         httpx.post(faults, content='{"kind": "drop_orders"}').raise_for_status()
         Client(venue.address).order()
-        assert "order" not in [json.loads(socket.recv(timeout=5))["topic"] for _ in range(3)]
+        assert "order" not in [json.loads(socket.recv(timeout=30))["topic"] for _ in range(3)]
         httpx.post(faults, content='{"kind": "drop_streams"}').raise_for_status()
         with pytest.raises(Exception, match="close"):
-            socket.recv(timeout=5)
+            socket.recv(timeout=30)

@@ -116,11 +116,21 @@ def test_a_swap_under_load_scores_every_vector_once(place: Place) -> None:
     place.start()
     first = place.champion("first")
     second = place.version("second", table=weights(3, slope=2.0))
-    vectors = stretch(600)
-    send(place, vectors[:300], pause_s=0.001)
+    vectors = stretch(30_000)
+    sent = 0
+
+    def send_more() -> None:
+        nonlocal sent
+        send(place, vectors[sent : sent + 100], pause_s=0.001)
+        sent += 100
+
+    send_more()
+    wait_for(lambda: predictions(place), why="the first one scores")
     place.wish("champion", second)
-    send(place, vectors[300:], pause_s=0.003)
-    wait_for(lambda: len(by_vector(place)) == 600)
+    while place.serves() != second:
+        send_more()
+    send_more()
+    wait_for(lambda: len(by_vector(place)) == sent)
     found = by_vector(place)
     assert {len(said) for said in found.values()} == {1}
     assert {said[0].model_version for said in found.values()} == {first, second}

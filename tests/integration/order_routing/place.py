@@ -85,13 +85,13 @@ class VenuePlace:
 
     def session(self) -> dict[str, Any] | None:
         with suppress(httpx.HTTPError):
-            sessions = httpx.get(f"{self.url}/simulator/v1/sessions", timeout=2.0).json()["sessions"]
+            sessions = httpx.get(f"{self.url}/simulator/v1/sessions", timeout=10.0).json()["sessions"]
             found: dict[str, Any] = sessions[0]
             return found
         return None
 
     def fault(self, **fault: Any) -> None:
-        assert httpx.post(f"{self.url}/simulator/v1/faults", json=fault, timeout=2.0).status_code == 200
+        assert httpx.post(f"{self.url}/simulator/v1/faults", json=fault, timeout=10.0).status_code == 200
 
     def _listen(self) -> None:
         topics = ["orderbook.50.BTCUSDT", "publicTrade.BTCUSDT"]
@@ -106,7 +106,7 @@ class VenuePlace:
         answer = httpx.get(
             f"{self.url}/v5/market/orderbook",
             params={"category": "linear", "symbol": "BTCUSDT", "limit": 1},
-            timeout=2.0,
+            timeout=10.0,
         ).json()["result"]
         (bid, bid_size), (ask, ask_size) = answer["b"][0], answer["a"][0]
         return Quote(float(bid), float(bid_size), float(ask), float(ask_size))
@@ -194,7 +194,7 @@ class RouterPlace(ServiceProcess):
     def explain(self, prediction: Prediction) -> orders_pb2.ExplainDecisionResponse | None:
         with suppress(grpc.RpcError):
             request = orders_pb2.ExplainDecisionRequest(prediction_id=prediction.id)
-            return self.rpc.ExplainDecision(request, timeout=2.0)
+            return self.rpc.ExplainDecision(request, timeout=10.0)
         return None
 
     def settled(self, prediction: Prediction) -> orders_pb2.ExplainDecisionResponse | None:

@@ -58,10 +58,8 @@ def test_the_topic_tells_every_event_once_also_after_a_kill(router: RouterPlace)
     router.start()
     prediction = router.predict(0.1, 0.6)
     wait_for(lambda: router.settled(prediction), 30.0)
-    total = len(_watched(router))
-    assert wait_for(lambda: _on_topic(router) if len(_on_topic(router)) >= total else None, 15.0) == list(
-        range(1, total + 1)
-    )
+    told = wait_for(partial(_told_as_watched, router), why="the topic has as many events as a watcher sees")
+    assert told == list(range(1, len(told) + 1))
 
 
 def test_a_second_router_waits_and_takes_over(router: RouterPlace) -> None:
@@ -107,6 +105,11 @@ def _at_venue(router: RouterPlace, venue: VenuePlace) -> float:
     rules = venue.asking.rules(session["instrument"])
     assert rules is not None
     return float(venue.asking.position(rules))
+
+
+def _told_as_watched(router: RouterPlace) -> list[int] | None:
+    told, watched = _on_topic(router), _watched(router)
+    return told if len(told) == len(watched) > 0 else None
 
 
 def _watched(router: RouterPlace) -> list[int]:

@@ -69,6 +69,17 @@ def read(consumer: Consumer, count: int, seconds: float = 20.0) -> list[Record]:
     return found
 
 
+def first_after(producer: Producer, at_end: Consumer) -> list[Record]:
+    """What a consumer at the end gets first, while something is written again and again: where the end is, it learns
+    at a moment of its own."""
+    limit = time.monotonic() + 30.0
+    while time.monotonic() < limit:
+        if found := at_end.poll(0.2):
+            return found
+        send_all(producer, [b"d"])
+    raise AssertionError("nothing came")
+
+
 def values(records: Sequence[Record]) -> list[bytes | None]:
     return [record.value for record in records]
 
@@ -217,9 +228,7 @@ def test_assign_takes_numbers_and_the_end(producer: Producer, consume: Callable[
     at_end.assign({PART: "latest"})
     assert numbered.assignment() == frozenset({PART})
     assert values(read(numbered, 2)) == [b"b", b"c"]
-    assert at_end.poll(1.0) == []
-    send_all(producer, [b"d"])
-    assert values(read(at_end, 1)) == [b"d"]
+    assert set(values(first_after(producer, at_end))) == {b"d"}
 
 
 def test_seek_goes_back_and_forth(producer: Producer, consume: Callable[..., Consumer]) -> None:
@@ -307,9 +316,9 @@ def poll_until(condition: Callable[[], bool], *consumers: Consumer, seconds: flo
 def test_a_new_record_is_seen_within_milliseconds(producer: Producer, consume: Callable[..., Consumer]) -> None:
     consumer = consume()
     consumer.assign({PART: "latest"})
-    consumer.poll(1.0)
-    send_all(producer, [b"warm"])
-    read(consumer, 1)
+    last = first_after(producer, consumer)[-1].offset
+    while last + 1 < consumer.end_offsets([PART])[PART]:
+        last = read(consumer, 1)[-1].offset
     waits = []
     for _ in range(20):
         time.sleep(0.02)
@@ -318,9 +327,10 @@ def test_a_new_record_is_seen_within_milliseconds(producer: Producer, consume: C
         while not consumer.poll(1.0):
             pass
         waits.append(time.perf_counter() - sent_at)
-        assert future.result(1.0)
-    # far above what is measured (about 1 and 4 ms): it catches a poll that waits out its timeout or a full fetch wait
-    assert sorted(waits)[len(waits) // 2] < 0.05
+        assert future.result(20.0)
+    # far above what is measured (about 1 and 4 ms), and the best of twenty, because others may have the processor: it
+    # catches a poll that waits out its timeout or a full fetch wait, which every one of them would
+    assert min(waits) < 0.05
 
 
 def test_a_waiting_poll_does_not_hold_a_producer(producer: Producer, consume: Callable[..., Consumer]) -> None:
@@ -345,8 +355,10 @@ def test_a_subscribed_topic_that_is_not_there_is_waited_for_with_a_log_line(
     later = replace(config, topic_prefix=f"later-{config.topic_prefix}")
     consumer = open_consumer(later, "reader", group="g")
     consumer.subscribe([TOPIC])
-    assert read(consumer, 1, seconds=3.0) == []
-    assert any(later.own(TOPIC) in record.getMessage() for record in caplog.records)
+    limit = time.monotonic() + 30.0
+    while not any(later.own(TOPIC) in record.getMessage() for record in caplog.records):
+        assert consumer.poll(0.2) == []
+        assert time.monotonic() < limit, "no log line"
     create_topics(later.bootstrap, later.topic_prefix)
     producer = open_producer(later, "writer")
     producer.send(TOPIC, key=b"k", value=b"a", partition=0).result(20)

@@ -115,7 +115,7 @@ def health_of(channel: grpc.Channel, service: str = NAME) -> int:
     return int(check(health_pb2.HealthCheckRequest(service=service), timeout=5).status)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit

@@ -36,6 +36,7 @@ REMEDIES = (
     ("NewConnectionError", "the build has no network: BUILD_OPTIONS='--network host' may give it one"),
     ("No space left on device", "the disk is full: `docker system df` says of what"),
     ("pull access denied", "the base image cannot be pulled: `docker login`, or BASE=one that can"),
+    ("No such image", "a prune took a layer away while it was in use: run it again"),
     ("manifest unknown", "the base image has no such tag: BASE=one that is there"),
 )
 

@@ -88,11 +88,12 @@ class PostgresWrites:
         try:
             with connection.pipeline():
                 cursor = connection.cursor()
+                cursor.execute("BEGIN", prepare=True)
                 cursor.execute(FENCE, mine, prepare=True)
                 for sql, rows in statements:
                     for row in rows:
                         cursor.execute(as_psycopg(sql), row, prepare=True)
-                connection.commit()
+                cursor.execute("COMMIT", prepare=True)
         except psycopg.Error:
             with suppress(psycopg.Error):
                 connection.rollback()
@@ -102,6 +103,8 @@ class PostgresWrites:
         if self._connection is None:
             try:
                 self._connection = self._open_connection()
+                # The driver would send BEGIN and COMMIT in round trips of their own; here they travel with the rest.
+                self._connection.driver_connection.autocommit = True
             except Exception as error:
                 raise _inside(error) from error
         return self._connection.driver_connection

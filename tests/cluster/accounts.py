@@ -20,9 +20,11 @@ from libs.runtime.kafka import KafkaConfig, Record, open_consumer
 from tests.cluster.cluster import Cluster
 from tests.cluster.commands import CommandFailed
 from tests.cluster.forward import Forwards
+from tests.cluster.waiting import insisted
 from tests.e2e.audit import Venue, marked_topics, read_topic
 
 Offsets = dict[tuple[str, int], int]  # the next offset by topic and partition
+OPENS_S = 5.0  # a new forward to a pod that is there
 JOURNAL_USER, JOURNAL_NAME = "platform", "journal"
 
 
@@ -69,7 +71,9 @@ class Accounts:
     def reach(self, component: str, remote: int) -> str:
         """host:port of this machine that leads to a component's port, whichever pod it has."""
         local = self._ports.setdefault((component, remote), free_port())
-        return self.forwards.to(f"svc/{self._cluster.release}-{component}", remote, local).address
+        way = self.forwards.to(f"svc/{self._cluster.release}-{component}", remote, local)
+        way.opened(OPENS_S)
+        return way.address
 
     def reach_broker(self) -> KafkaConfig:
         """The broker's listener that announces itself as localhost."""
@@ -91,13 +95,14 @@ class Accounts:
 
     def session(self) -> Session:
         """What the simulator plays now."""
-        return self.source.sessions()[0]
+        return insisted("the venue's session", lambda: self.source.sessions()[0])
 
     def venue(self) -> Venue:
         """The account as the venue tells it."""
         key = Path(self._folder.name) / "key.json"
         key.touch(mode=0o600)
         key.write_bytes(self._cluster.secret(f"{self._cluster.release}-venue-key")["key.json"])
+        insisted("the venue", self.source.sessions)
         return Venue(f"http://{self.reach('exchange-simulator', 8080)}", key)
 
     # --- the log

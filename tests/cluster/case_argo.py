@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.cluster.case_promotion import SHORT, pages_of
+from tests.cluster.case_promotion import REFUSED, pages_of
 from tests.cluster.platform import Platform
 from tests.cluster.waiting import NotYet, check, until
 from tests.cluster.workflows import (
@@ -31,7 +31,7 @@ def argo(platform: Platform) -> list[str]:
         versions = [version.number for version in pages_of(platform).versions()]
         _, end = window_of(first.shown["run"])
         began = time.monotonic()
-        again = command("submit", "--window", SHORT, "--until", end, "--watch", seconds=RUN_S)
+        again = command("submit", "--window", REFUSED["window"], "--until", end, "--watch", seconds=RUN_S)
         check(again.code == 0, f"workflow submit --watch ended with {again.code}: {again.said[-500:]}")
         name = again.out.split()[0]
         second = wait_for_end(platform.cluster, name, 60.0)
@@ -48,10 +48,12 @@ def argo(platform: Platform) -> list[str]:
 
 
 def _by_schedule(platform: Platform, cron: str) -> tuple[Workflow, list[str]]:
-    """A run that only the clock started; it is killed once, and refused because its window is too short."""
+    """A run that only the clock started; it is killed once, and refused because at its fees nothing pays."""
     cluster = platform.cluster
     known = {one.name for one in scheduled(cluster, cron)}
-    platform.release.upgrade({"argo": {"schedule": EVERY_MINUTE, "suspend": False, "window": SHORT}})
+    settings = {name: value for name, value in REFUSED.items() if name != "window"}
+    often = {"schedule": EVERY_MINUTE, "suspend": False, "window": REFUSED["window"], "settings": settings}
+    platform.release.upgrade({"argo": often})
     began = time.monotonic()
 
     def look() -> str | NotYet:
@@ -69,7 +71,7 @@ def _by_schedule(platform: Platform, cron: str) -> tuple[Workflow, list[str]]:
     check(bool(ended.retried), f"no step was tried again after a kill: {ended.pods}")
     told.append(f"{killed} killed with SIGKILL, tried again as {', '.join(ended.retried)}; {ended.told}")
     shown = ended.shown
-    check(shown.get("verdict") == "refused", f"a run over {SHORT} is {shown}, not refused")
+    check(shown.get("verdict") == "refused", f"a run with {REFUSED} is {shown}, not refused")
     check(shown.get("reasons", "none") != "none", "refused without a reason")
     there = [version for version in pages_of(platform).versions() if str(version.number) == shown["version"]]
     check(bool(there), f"version {shown['version']} is not in the registry")

@@ -108,6 +108,7 @@ def _named(cluster: Cluster, component: str, words: tuple[str, ...], say: Callab
         return found[-1] if found else NotYet(f"{component} says {lines[-3:]}")
 
     line = " ".join(until(f"{component} names {' and '.join(words)}", look, NAMED_S).split())
+    line = line[max(0, line.rfind("gave up after")) :]  # the last line of a log that the status shows
     say(f"{component} named its cause after {time.monotonic() - began:.0f} s")
     return f"{component}: {line[:220]}"
 

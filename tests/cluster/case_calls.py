@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any
 
 from tests.cluster.platform import FEATURES, GRPC, ROUTING, SERVING, Platform
-from tests.cluster.release import SERVICES, grpc_services
+from tests.cluster.release import SERVICES, grpc_json, grpc_services
 from tests.cluster.waiting import check, insisted
 
 HELM_TEST_S = 240.0
+WHOLE_S = 120.0  # until every feature's window is full after a gap
 HEALTH = "grpc.health.v1.Health"
 OWN = {
     "data-ingestion": "ingestion.v1.DataIngestionService",
@@ -57,9 +58,9 @@ def _real_call(platform: Platform, component: str) -> str:
         vector = newest_vector(platform)
         return f"GetFeatures: vector {vector['id'][:8]}… of {vector['instrument']}"
     if component == "model-serving":
-        said = platform.rpc(component, f"{SERVING}/Predict", {"vector": newest_vector(platform)})["prediction"]
+        said = insisted("a prediction", lambda: _prediction(platform), WHOLE_S)
         shown = dict(zip(said["classes"], (round(p, 3) for p in said["probabilities"]), strict=True))
-        return f"Predict: {json.dumps(shown)} by version {said['modelVersion']}"
+        return f"Predict: {json.dumps(shown)} by version {said['model_version']}"
     if component == "order-routing":
         orders = platform.rpc(component, f"{ROUTING}/ListOrders", {"page_size": 5}).get("orders", [])
         check(bool(orders), "ListOrders is empty after the first fill")
@@ -68,6 +69,12 @@ def _real_call(platform: Platform, component: str) -> str:
         files = platform.accounts.archived()
         return f"{sum(files.values()):,} records archived in {len(files)} partitions"
     return f"session {platform.accounts.session().state}"
+
+
+def _prediction(platform: Platform) -> Any:
+    """Of the newest vector; one that is not whole yet is refused, and the next one asked for."""
+    address = platform.accounts.reach("model-serving", GRPC)
+    return grpc_json(address, f"{SERVING}/Predict", {"vector": newest_vector(platform)})["prediction"]
 
 
 def newest_vector(platform: Platform) -> Any:

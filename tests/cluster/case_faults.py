@@ -106,7 +106,7 @@ def scale(platform: Platform) -> list[str]:
     scores = joined(
         since(topics["features.vectors"], first),
         topics["predictions"],
-        positions(platform, served[0]["featureNames"]),
+        positions(platform, served[0]["feature_names"]),
         roles_of(served),
     )
     check(not scores.differences, "; ".join(scores.differences[:5]))
@@ -115,7 +115,7 @@ def scale(platform: Platform) -> list[str]:
 
 def roles_of(served: list[dict[str, Any]]) -> list[Role]:
     """Who answers: a challenger that is the champion's bundle says nothing of its own."""
-    digests = {one["role"]: one["bundleDigest"] for one in served}
+    digests = {one["role"]: one["bundle_digest"] for one in served}
     if digests.get("ROLE_CHALLENGER") == digests.get("ROLE_CHAMPION"):
         digests.pop("ROLE_CHALLENGER", None)
     return [Role[role.removeprefix("ROLE_")] for role in digests]
@@ -124,7 +124,7 @@ def roles_of(served: list[dict[str, Any]]) -> list[Role]:
 def positions(platform: Platform, names: list[str]) -> np.typing.NDArray[np.intp]:
     """Where features lie in the vectors of this release."""
     said = platform.rpc("feature-store", f"{FEATURES}/DescribeFeatures", {})
-    spec = full_spec(int(said["barIntervalNs"]), int(said["emissionIntervalNs"]))
-    check(spec.hash == said["specHash"], "this tree and the release compute other features: their specs differ")
+    spec = full_spec(int(said["bar_interval_ns"]), int(said["emission_interval_ns"]))
+    check(spec.hash == said["spec_hash"], "this tree and the release compute other features: their specs differ")
     order = {feature.name: place for place, feature in enumerate(spec.features)}
     return np.array([order[name] for name in names], dtype=np.intp)

@@ -45,7 +45,7 @@ def upgrade(platform: Platform) -> list[str]:
     told.append(_rolled(platform, "rollback", first, lambda: platform.release.roll_back(first)))
     _same(platform, "the roll-back", between, resting)
     for one in resting:
-        platform.rpc("order-routing", f"{ROUTING}/CancelOrder", {"client_order_id": one["clientOrderId"]})
+        platform.rpc("order-routing", f"{ROUTING}/CancelOrder", {"client_order_id": one["client_order_id"]})
     until("both orders cancelled", lambda: _cancelled(platform, resting), 30.0)
     platform.wait_for_fills(1, FLOW_S)
     report, _ = platform.audit()
@@ -122,14 +122,14 @@ def _same(platform: Platform, after: str, before: Mapping[str, str], resting: li
     check(not gone, f"after {after} the journal no longer knows {gone[:3]}")
     there = [row for row in platform.accounts.venue().orders() if row["orderStatus"] == "New"]
     for one in resting:
-        name = one["clientOrderId"]
+        name = one["client_order_id"]
         check(now[name] == "OPEN", f"after {after} order {name} is {now[name]} in the journal")
         mine = [row["orderId"] for row in there if row["orderLinkId"] == name]
-        check(mine == [one["venueOrderId"]], f"after {after} the venue has order {name} as {mine}")
+        check(mine == [one["venue_order_id"]], f"after {after} the venue has order {name} as {mine}")
     strange = [row["orderLinkId"] for row in there if row["orderLinkId"] not in now]
     check(not strange, f"after {after} the venue has open orders that the journal does not know: {strange}")
 
 
 def _cancelled(platform: Platform, resting: list[dict[str, Any]]) -> bool | NotYet:
-    states = {name: platform.orders()[name] for name in (one["clientOrderId"] for one in resting)}
+    states = {name: platform.orders()[name] for name in (one["client_order_id"] for one in resting)}
     return True if set(states.values()) == {"CANCELLED"} else NotYet(str(states))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import threading
+import time
 from types import TracebackType
 
 from infra.daemon import die_with_parent
@@ -30,6 +32,18 @@ class Forward:
     @property
     def address(self) -> str:
         return f"localhost:{self.local}"
+
+    def opened(self, seconds: float) -> bool:
+        """Whether it listens, waited for a little; who calls it then tries again."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                socket.create_connection(("localhost", self.local), timeout=1.0).close()
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return True
+        return False
 
     def renew(self) -> None:
         """End the present connection; the next one looks for the component's pod anew."""

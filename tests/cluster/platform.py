@@ -111,7 +111,7 @@ class Platform:
         self.ready()
         state = self.rpc("order-routing", f"{ROUTING}/GetRiskState")
         if state.get("state") != "TRADING_STATE_ACTIVE":
-            self.say(f"trading was {state.get('state')}: {state.get('stateReason')}; set ACTIVE again")
+            self.say(f"trading was {state.get('state')}: {state.get('state_reason')}; set ACTIVE again")
             wish = {"state": "TRADING_STATE_ACTIVE", "by": "cluster-test", "reason": "the next case"}
             self.rpc("order-routing", f"{ROUTING}/SetTradingState", wish)
 

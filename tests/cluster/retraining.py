@@ -15,14 +15,14 @@ MADE_BY_CLUSTER = ("controller-uid", "job-name", "batch.kubernetes.io/controller
 RUN_S = 420.0
 
 
-def retrain(platform: Platform, name: str, window: str, end: str) -> Mapping[str, Any]:
-    """Trains on the `window` until `end`, all else as the release has it; returns the summary that it printed last."""
+def retrain(platform: Platform, name: str, chosen: Mapping[str, str]) -> Mapping[str, Any]:
+    """Trains with these options, all else as the release has it; returns the summary that the run printed last."""
     cluster = platform.cluster
     job = f"{platform.release.name}-{name}"
     first = cluster.get("jobs", selector=f"{COMPONENT}=first-model")[-1]
     cluster.kubectl("delete", "job", job, "--ignore-not-found")
-    cluster.apply(like(first, job, {"--window": window, "--until": end}, {"--when-no-champion"}))
-    platform.say(f"job {job}: a run over {window} until {end}")
+    cluster.apply(like(first, job, {f"--{option}": value for option, value in chosen.items()}, {"--when-no-champion"}))
+    platform.say(f"job {job}: a run with {chosen}")
     cluster.wait_for_job(job, RUN_S)
     return summary(cluster, job)
 
@@ -35,16 +35,15 @@ def like(job: Mapping[str, Any], name: str, changed: Mapping[str, str], without:
     labels = spec["template"]["metadata"].get("labels", {})
     spec["template"]["metadata"]["labels"] = {k: v for k, v in labels.items() if k not in MADE_BY_CLUSTER}
     container = spec["template"]["spec"]["containers"][0]
-    for words in ("command", "args"):
-        if words in container:
-            container[words] = replaced(container[words], changed, without)
+    words = "args" if "args" in container else "command"
+    container[words] = replaced(container[words], changed, without)
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
 
 
 def replaced(words: Sequence[str], changed: Mapping[str, str], without: set[str]) -> list[str]:
-    """A command line with other values of some options."""
-    kept = [word for word in words if word not in without]
-    return [f"{option}={changed[option]}" if (option := word.partition("=")[0]) in changed else word for word in kept]
+    """A command line with other values of some options; those that are not there come last."""
+    kept = [word for word in words if word not in without and word.partition("=")[0] not in changed]
+    return [*kept, *(f"{option}={value}" for option, value in changed.items())]
 
 
 def summary(cluster: Cluster, job: str) -> Mapping[str, Any]:

@@ -48,13 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     namespace = chosen.namespace or f"cluster-test-{secrets.token_hex(3)}"
     with tempfile.TemporaryDirectory(prefix="cluster-test-") as folder:
         run = Run(namespace, [PROFILE, *chosen.values], Path(folder), console)
-        missing, argo = run.needs()
+        missing, argo = run.needs(chosen.again)
         if missing:
             return PREREQUISITE
         try:
             run.all(chosen.only, argo, again=chosen.again)
         except KeyboardInterrupt:
             run.say("interrupted")
+            run.results += [Result(name, "not tried", 0.0, ("interrupted",)) for name in run.unfinished(chosen.only)]
         finally:
             run.clean(chosen.keep)
     results = sorted(run.results, key=lambda one: list(CASES).index(one.case))
@@ -104,15 +105,16 @@ class Run:
 
     # --- before
 
-    def needs(self) -> tuple[bool, bool]:
-        """Every need, printed; whether something is missing, and whether Argo is there."""
+    def needs(self, again: bool) -> tuple[bool, bool]:
+        """Every need, printed; whether something is missing, and whether Argo is there. `again`: it has its room."""
         found = list(needs.programs())
         if all(one.holds for one in found):
             found.append(needs.cluster())
         if all(one.holds for one in found):
             rendered = self._rendered()
             nodes, pods = needs.listed("nodes"), needs.listed("pods", "-A")
-            found += [needs.images(rendered, nodes), needs.room(rendered, nodes, pods), needs.argo()]
+            room = [] if again else [needs.room(rendered, nodes, pods)]
+            found += [needs.images(rendered, nodes), *room, needs.argo()]
         for one in found:
             self._console.print(one.line, markup=False)
         return any(one.holds is False for one in found), found[-1].holds is True
@@ -186,6 +188,10 @@ class Run:
         platform.say(f"{result.outcome}: {'; '.join(seen)}")
 
     # --- after
+
+    def unfinished(self, chosen: Sequence[str]) -> list[str]:
+        ended = {one.case for one in self.results}
+        return [name for name in chosen if name not in ended]
 
     def clean(self, keep: bool) -> None:
         """Nothing of this run stays, however it ended, unless it is to be kept."""

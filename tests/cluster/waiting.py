@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +11,17 @@ from typing import TypeVar
 import httpx
 import psycopg
 
+from infra.demo.source import SourceProblem
 from libs.runtime.kafka import KafkaUnavailable, UnknownTopic
 from tests.cluster.commands import CommandFailed
 
 T = TypeVar("T")
 
 # What a look may meet while pods come and go; the next look may be luckier.
-PASSING = (CommandFailed, OSError, httpx.HTTPError, psycopg.Error, KafkaUnavailable, UnknownTopic)
+PASSING = (
+    CommandFailed, OSError, SourceProblem, httpx.HTTPError, json.JSONDecodeError, psycopg.Error, KafkaUnavailable,
+    UnknownTopic,
+)  # fmt: skip
 
 
 class Failed(Exception):

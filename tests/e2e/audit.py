@@ -28,7 +28,7 @@ from libs.wire.orders import decode_event
 from libs.wire.predictions import decode_prediction
 
 RECEIVE_WINDOW_MS = 5000
-READ_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 30.0  # without a record
 TOPICS_FILE = Path(__file__).parents[2] / "protos" / "topics.yaml"
 
 
@@ -135,9 +135,7 @@ def audit_scores(report: Report, vectors: Sequence[Record], predictions: Sequenc
     report.compared["predictions by id"] = len(scored)
 
 
-def audit_journal(
-    report: Report, journal: Journal, events: Sequence[Record], predictions: Sequence[Record]
-) -> None:
+def audit_journal(report: Report, journal: Journal, events: Sequence[Record], predictions: Sequence[Record]) -> None:
     """The topic tells the journal's whole story in order, each prediction has one decision, each entry one order."""
     by_sequence: dict[int, bytes] = {}
     for record in events:
@@ -257,9 +255,10 @@ def read_topic(kafka: KafkaConfig, topic: str) -> list[Record]:
         limit = time.monotonic() + READ_TIMEOUT_S
         while left:
             if time.monotonic() > limit:
-                raise TimeoutError(f"{topic}: could not be read to its end, left {left}")
+                raise TimeoutError(f"{topic}: nothing came for {READ_TIMEOUT_S:.0f} s, and it ends at {left}")
             for record in consumer.poll(0.2, 5000):
                 records.append(record)
+                limit = time.monotonic() + READ_TIMEOUT_S
                 part = TopicPartition(topic, record.partition)
                 if record.offset + 1 >= left.get(part, 1 << 62):
                     left.pop(part)

@@ -29,12 +29,12 @@ def a_job() -> dict[str, Any]:
 
 def test_a_job_like_another_has_its_own_name_and_options_and_nothing_of_the_first_ones_identity() -> None:
     first = a_job()
-    made = like(first, "short", {"--window": "12m"}, {"--when-no-champion"})
+    made = like(first, "short", {"--window": "12m", "--fee": "5"}, {"--when-no-champion"})
     assert made["metadata"] == {"name": "short"}
     assert "selector" not in made["spec"]
     template = made["spec"]["template"]
     assert template["metadata"]["labels"] == {"app": "trading"}
-    assert template["spec"]["containers"][0]["command"] == ["python", "--window=12m", "--until=now"]
+    assert template["spec"]["containers"][0]["command"] == ["python", "--until=now", "--window=12m", "--fee=5"]
     assert first == a_job()
 
 

@@ -25,7 +25,12 @@ def a_record(value: bytes, offset: int = 0) -> Record:
 
 
 def an_answer(vector: FeatureVector, role: Role = Role.CHAMPION, digest: str = "d1", **parts: Any) -> Prediction:
-    own: dict[str, Any] = {"id": prediction_id(vector.id, digest), "vector_id": vector.id, "bundle_digest": digest, "role": role}
+    own: dict[str, Any] = {
+        "id": prediction_id(vector.id, digest),
+        "vector_id": vector.id,
+        "bundle_digest": digest,
+        "role": role,
+    }
     return a_prediction(**(own | parts))
 
 

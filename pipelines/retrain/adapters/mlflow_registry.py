@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,8 +150,11 @@ class Registry:
         return min(found, key=lambda version: int(version.version), default=None)
 
     def _problem(self, error: Exception) -> RunError:
+        text = str(error).splitlines()[0]
+        if (cause := re.search(r"Caused by (\w+)", text)) is not None:
+            return NotYet(f"MLflow at {self._uri} does not answer ({cause[1]})")
         kind = NotYet if _code(error) in AWAY else RunError
-        return kind(f"MLflow at {self._uri}: {str(error).splitlines()[0][:300]}")
+        return kind(f"MLflow at {self._uri}: {text[:300]}")
 
 
 def _known(version: Any) -> Registered:

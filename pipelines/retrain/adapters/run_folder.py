@@ -96,8 +96,11 @@ class RunFolder:
         return self.path / "gate" / "summary.json"
 
     def judged_before(self) -> int:
-        """How many other runs beside this one the gate has judged: each looked at much the same data."""
-        return sum(1 for other in self.path.parent.glob("*/gate/summary.json") if other != self.verdicts)
+        """How many other runs beside this one the gate has judged on a hold-out that overlaps this one's: each was one
+        more trial on the same data. A run that does not say what it was judged on counts."""
+        own = _held_out(self)
+        others = (RunFolder(found.parents[1]) for found in self.path.parent.glob("*/gate/summary.json"))
+        return sum(1 for other in others if other.path != self.path and _overlap(own, _held_out(other)))
 
     @property
     def circumstances(self) -> Path:
@@ -116,6 +119,19 @@ class RunFolder:
     @property
     def registration(self) -> Path:
         return self.path / "register" / "registration.json"
+
+
+def _held_out(run: RunFolder) -> tuple[int, int] | None:
+    """[from, to) of event time of the outer hold-out; None where the run does not say."""
+    try:
+        facts = json.loads(run.train_facts.read_text())
+        return int(facts["holdout_from_ns"]), int(facts["holdout_to_ns"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _overlap(one: tuple[int, int] | None, other: tuple[int, int] | None) -> bool:
+    return one is None or other is None or (one[0] < other[1] and other[0] < one[1])
 
 
 def write_facts(path: Path, facts: Mapping[str, Any]) -> None:

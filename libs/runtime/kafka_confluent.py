@@ -6,7 +6,6 @@ import logging
 import re
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -17,8 +16,6 @@ from libs.runtime import kafka as port
 from libs.runtime.kafka import Headers, KafkaConfig, Offset, Position, Record, TopicPartition
 
 ANSWER_SECONDS = 10.0
-COMMIT_SECONDS = 10.0  # as long as a member may be silent: by then another one may have its partitions
-SERVE_SECONDS = 0.005
 SAY_AGAIN_S = 60.0
 LOG = logging.getLogger("librdkafka")
 UNKNOWN_TOPIC = {ck.KafkaError._UNKNOWN_TOPIC, ck.KafkaError._UNKNOWN_PARTITION, ck.KafkaError.UNKNOWN_TOPIC_OR_PART}
@@ -114,14 +111,12 @@ class ConfluentConsumer:
         self, config: KafkaConfig, client_id: str, *, group: str | None = None, instance_id: str | None = None
     ) -> None:
         self._config, self._group, self._closed = config, group, False
-        self._early: deque[ck.Message] = deque()  # what came while a commit was waited for
-        self._asked: frozenset[tuple[str, int, int]] = frozenset()
-        self._answers: list[ck.KafkaError | None] = []
+        # what came while a commit was waited for, and the answers to it
+        self._early, self._answers = list[ck.Message](), list[ck.KafkaError | None]()
         settings = _settings(config, client_id) | {
-            "on_commit": self._committing_ended,
+            "on_commit": self._committed,
             "group.id": config.own(group or f"{client_id}-without-group"),
             "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": 10_000,
@@ -150,8 +145,7 @@ class ConfluentConsumer:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         limit, native = time.monotonic() + ANSWER_SECONDS, self._native(partition, offset)
-        place = native.topic, native.partition
-        self._early = deque(one for one in self._early if (one.topic(), one.partition()) != place)
+        self._early = [one for one in self._early if (one.topic(), one.partition()) != (native.topic, native.partition)]
         while True:
             try:
                 return self._consumer.seek(native)
@@ -164,7 +158,7 @@ class ConfluentConsumer:
     def poll(self, timeout_s: float, max_records: int = 500) -> list[Record]:
         if self._closed:
             raise port.KafkaUnavailable("the consumer is closed")
-        messages = [self._early.popleft() for _ in range(min(len(self._early), max_records))]
+        messages, self._early = self._early[:max_records], self._early[max_records:]
         if not messages and (first := self._consumer.poll(timeout_s)) is not None:
             # consume() waits its whole timeout for a full batch: only what is already here is taken with the first
             messages = [first, *(self._consumer.consume(max_records - 1, 0.0) if max_records > 1 else [])]
@@ -173,44 +167,31 @@ class ConfluentConsumer:
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._need_group()
         wanted = [self._native(part, offset) for part, offset in offsets.items()]
-        limit = time.monotonic() + COMMIT_SECONDS
-        while wanted:
-            error = self._commit(wanted, limit)
-            if error is None:
-                return
+        limit = time.monotonic() + ANSWER_SECONDS
+        while wanted and (error := self._ask_to_commit(wanted, limit)) is not None:
             if error.code() in LOST_PARTITION or time.monotonic() >= limit:
                 raise port.CommitRefused(f"{sorted(map(str, offsets))}: {error.str()}")
             if error.code() in UNKNOWN_TOPIC:
                 raise port.UnknownTopic(", ".join(sorted({part.topic for part in offsets})))
             if self._closed or error.fatal() or error.code() in BROKEN:
                 raise port.KafkaUnavailable(f"commit: {error.str()}")
-            self._serve(time.monotonic() + 0.1)
+            self._early += self._consumer.consume(100, 0.1)
 
-    def _commit(self, wanted: list[ck.TopicPartition], limit: float) -> ck.KafkaError | None:
-        """Ask once. The consumer is served meanwhile: what a member that lost its group has to do comes there, and a
-        commit that only waits, waits for that for ever."""
-        self._asked, self._answers = _places(wanted), []
+    def _ask_to_commit(self, wanted: list[ck.TopicPartition], limit: float) -> ck.KafkaError | None:
+        """The consumer is served meanwhile: what a member that lost its group has to do comes there, and a commit that
+        only waits, waits for that for ever."""
+        self._answers = []
         try:
             self._consumer.commit(offsets=wanted, asynchronous=True)
         except ck.KafkaException as raised:
-            refused: ck.KafkaError = raised.args[0]
-            return refused
+            self._answers.append(raised.args[0])
         while not self._answers and time.monotonic() < limit:
-            self._serve(0.0)
+            self._early += self._consumer.consume(100, 0.001)
         return self._answers[0] if self._answers else ck.KafkaError(ck.KafkaError._TIMED_OUT)
 
-    def _committing_ended(self, error: ck.KafkaError | None, partitions: list[ck.TopicPartition]) -> None:
-        if _places(partitions) == self._asked:  # the answer to an older question comes too late
-            self._answers.append(error or next((part.error for part in partitions if part.error), None))
-
-    def _serve(self, until: float) -> None:
-        """Let the client do what is due, until then and at least once; records that come are kept for `poll`."""
-        while True:
-            message = self._consumer.poll(SERVE_SECONDS)
-            if message is not None:
-                self._early.append(message)
-            if time.monotonic() >= until:
-                return
+    def _committed(self, error: ck.KafkaError | None, partitions: list[ck.TopicPartition]) -> None:
+        # the late answer to an older commit counts too: what it did not cover is committed again with what comes next
+        self._answers.append(error or next((part.error for part in partitions if part.error), None))
 
     def committed(self, partition: TopicPartition) -> int | None:
         self._need_group()
@@ -269,10 +250,6 @@ class ConfluentConsumer:
         topic = message.topic().removeprefix(self._config.topic_prefix)
         place = (topic, message.partition(), message.offset(), message.timestamp()[1])
         return Record(*place, message.key(), message.value(), tuple(message.headers() or ()))
-
-
-def _places(partitions: list[ck.TopicPartition]) -> frozenset[tuple[str, int, int]]:
-    return frozenset((part.topic, part.partition, part.offset) for part in partitions)
 
 
 def _settings(config: KafkaConfig, client_id: str) -> dict[str, Any]:

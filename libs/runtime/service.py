@@ -27,7 +27,6 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 DRAIN_SECONDS = 5.0
 TASK_SECONDS = 10.0
 READY_INTERVAL_S = 0.1
-LIVE = "live"  # health's name for a process that works, whatever it waits for: what decides whether to restart it
 
 log = get_logger("service")
 
@@ -118,7 +117,8 @@ def run_service(
 def serve_health(server: grpc.Server, name: str, services: Sequence[str]) -> Readiness:
     """Add health and reflection for these services; streams of health hold none of the workers."""
     checks = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(2))
-    checks.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
+    # the name for a process that works, whatever it waits for: what decides whether to restart it
+    checks.set("live", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     return Readiness(name, checks, ("", *services))

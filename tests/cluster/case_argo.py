@@ -61,15 +61,15 @@ def _by_schedule(platform: Platform, cron: str) -> tuple[Workflow, list[str]]:
         return fresh[0] if fresh else NotYet(f"no workflow of {cron} yet")
 
     name = until("a workflow by schedule", look, TRIGGER_S)
-    cluster.kubectl("patch", "cronworkflow", cron, "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    platform.release.upgrade({"argo": often | {"suspend": True}})
     told = [f"{name} started by the schedule after {time.monotonic() - began:.0f} s"]
     platform.say(told[0])
-    killed = kill_step(cluster, name, "fit", RUN_S)
-    platform.say(f"killed the pod of {killed}")
+    killed = kill_step(cluster, name, ("data", "fit", "model"), RUN_S)
+    platform.say(f"killed {killed}")
     ended = wait_for_end(cluster, name, RUN_S)
     check(ended.phase == "Succeeded", f"{ended.told}; pods: {[pod for pod in ended.pods if pod[1] != 'Succeeded']}")
     check(bool(ended.retried), f"no step was tried again after a kill: {ended.pods}")
-    told.append(f"{killed} killed with SIGKILL, tried again as {', '.join(ended.retried)}; {ended.told}")
+    told.append(f"SIGKILL: {killed}; tried again as {', '.join(ended.retried)}; {ended.told}")
     shown = ended.shown
     check(shown.get("verdict") == "refused", f"a run with {REFUSED} is {shown}, not refused")
     check(shown.get("reasons", "none") != "none", "refused without a reason")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from infra.daemon import free_port
 from tests.cluster.cluster import Cluster
 from tests.cluster.commands import Ended, end_of, output_of
 from tests.cluster.forward import Forward
-from tests.cluster.waiting import NotYet, until
+from tests.cluster.waiting import NotYet, check, until
 
 SERVER_PORT = 2746
 CRON_LABEL = "workflows.argoproj.io/cron-workflow"
@@ -81,20 +81,28 @@ def wait_for_end(cluster: Cluster, name: str, seconds: float) -> Workflow:
     return until(f"the end of {name}", look, seconds, pause=3.0)
 
 
-def kill_step(cluster: Cluster, workflow: str, step: str, seconds: float) -> str:
-    """SIGKILL for the first running pod of a step; returns the step's name."""
+def kill_step(cluster: Cluster, workflow: str, steps: Sequence[str], seconds: float) -> str:
+    """SIGKILL for the running pod of a step, and of the next step where the first had just done its work.
+
+    Returns the pod's name and Argo's word for its end."""
+    killed: set[str] = set()
 
     def look() -> str | NotYet:
+        now = workflow_of(cluster.get("workflow", workflow))
+        for name, phase, message in now.pods:
+            if phase in ("Error", "Failed"):
+                return f"{name}: {message}"
+        check(now.phase not in ENDED, f"{now.told} before a kill was noticed; killed: {sorted(killed)}")
         for item in cluster.get("pods", selector=f"{OF_WORKFLOW}={workflow}"):
-            node = item["metadata"].get("annotations", {}).get(NODE, "")
-            if f".{step}" in node and item["status"].get("phase") == "Running":
-                cluster.kubectl(
-                    "delete", "pod", item["metadata"]["name"], "--grace-period=0", "--force", "--wait=false"
-                )
-                return str(node).removeprefix(f"{workflow}.")
-        return NotYet(workflow_of(cluster.get("workflow", workflow)).told)
+            name, node = item["metadata"]["name"], item["metadata"].get("annotations", {}).get(NODE, "")
+            running = item["status"].get("phase") == "Running" and name not in killed
+            if running and any(f".{step}" in node for step in steps):
+                killed.add(name)
+                cluster.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
+                break
+        return NotYet(now.told)
 
-    return until(f"a running pod of {step}", look, seconds, pause=0.5)
+    return until(f"a killed step of {workflow}", look, seconds)
 
 
 class CommandLine:

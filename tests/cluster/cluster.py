@@ -114,6 +114,9 @@ class Cluster:
     def scale(self, what: str, replicas: int) -> None:
         self.kubectl("scale", what, f"--replicas={replicas}")
 
+    def begin_to_remove(self) -> None:
+        output_of(["kubectl", "delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false"])
+
     def remove(self, seconds: float = 180.0) -> None:
         """The namespace with everything in it; waited for."""
         output_of(

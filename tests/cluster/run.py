@@ -202,9 +202,13 @@ class Run:
                 self.say(f"kept; remove with: kubectl delete namespace {cluster.namespace}")
             for cluster in () if keep else self._made:
                 self.say(f"removing namespace {cluster.namespace}")
+                cluster.begin_to_remove()
+            for cluster in () if keep else self._made:
                 cluster.remove()
                 left = cluster.leftovers()
-                self.say(f"left behind: {', '.join(left)}" if left else "nothing is left behind")
+                self.say(
+                    f"left behind: {', '.join(left)}" if left else f"nothing of {cluster.namespace} is left behind"
+                )
 
 
 def values_of(broker_port: int, argo: bool) -> dict[str, Any]:

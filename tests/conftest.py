@@ -7,8 +7,10 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from infra.daemon import free_port
 from infra.kafka.broker import Broker, BrokerPlace
@@ -35,14 +37,22 @@ ORDERS = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a run of several processes: each lane is one process's and begins first, quick tests go file by file."""
-    if not hasattr(config, "workerinput"):
-        return
-    ranked = [(lane_of(item.path.relative_to(ROOT)), item) for item in items]
-    for lane, item in ranked:
-        item.add_marker(pytest.mark.xdist_group(lane))
-    ranked.sort(key=lambda one: LANES.index(one[0]) if one[0] in LANES else len(LANES))
-    items[:] = [item for _, item in ranked]
+    """In a run of several processes lanes begin first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(lane_of(item.path.relative_to(ROOT))))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each lane is one process's, quick tests go file by file: with `--dist loadscope`."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    scheduling: Any = LoadScopeScheduling(config, log)
+    scheduling._split_scope = lambda nodeid: lane_of(Path(nodeid.partition("::")[0]))
+    return scheduling
+
+
+def rank(lane: str) -> int:
+    return LANES.index(lane) if lane in LANES else len(LANES)
 
 
 def lane_of(path: Path) -> str:

@@ -32,7 +32,7 @@ def main() -> int:
     os.chdir(ROOT)
     folders = [f"tests/{name}" for name in (*QUICK, *WITH_REAL_PARTS)]
     # a process for each lane of tests/conftest.py and one for what is quick, which the others join in the end
-    spread = ["-n", str(len(LANES) + 1), "--dist", "loadgroup", "--no-loadscope-reorder"]
+    spread = ["-n", str(len(LANES) + 1), "--dist", "loadscope", "--no-loadscope-reorder"]
     return int(pytest.main(["-q", *spread, *folders, *sys.argv[1:]]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from tests.conftest import DATA_SETTING, LANES, WITH_REAL_PARTS, recorded_data
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("architecture", "unit", "chart")
+COMPILE = (
+    "from libs.trading.features.catalogue import full_spec; from libs.trading.features.engine import compile_kernels; "
+    "compile_kernels(full_spec(10**9, 10**9 // 4))"
+)
 TOOLS = ("java", "buf", "ruff", "mypy", "lint-imports")
 
 
@@ -30,6 +35,9 @@ def main() -> int:
     if missing:
         print(f"left out: tests that need {', '.join(missing)}", flush=True)
     os.chdir(ROOT)
+    print("compiling the kernels once, before every process would do it", flush=True)
+    os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".cache" / "numba")
+    subprocess.run([sys.executable, "-c", COMPILE], check=True)
     folders = [f"tests/{name}" for name in (*QUICK, *WITH_REAL_PARTS)]
     # a process for each lane of tests/conftest.py and one for what is quick, which the others join in the end
     spread = ["-n", str(len(LANES) + 1), "--dist", "loadscope", "--no-loadscope-reorder"]

@@ -91,7 +91,7 @@ class ServiceProcess:
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
         return False
 
-    def wait_ready(self, seconds: float = 60.0) -> None:
+    def wait_ready(self, seconds: float = 180.0) -> None:
         wait_for(self.is_ready, seconds, f"{self.name} is ready")
 
     def said(self) -> str:

@@ -12,6 +12,7 @@ from infra.daemon import die_with_parent
 
 RESTART_PAUSE_S = 0.5
 BROKEN = ("error", "lost connection", "unable to")
+OF_ONE_CONNECTION = ("reset by peer", "broken pipe", "connection refused", "closed network connection", "timeout")
 
 
 class Forward:
@@ -72,10 +73,16 @@ class Forward:
                 )
             assert process.stderr is not None
             for line in process.stderr:
-                if any(word in line.lower() for word in BROKEN):
+                if is_broken(line):
                     process.kill()
             process.wait()
             self._closed.wait(RESTART_PAUSE_S)
+
+
+def is_broken(line: str) -> bool:
+    """Whether kubectl says that the pod is gone, not that one of many connections to it has ended."""
+    said = line.lower()
+    return any(word in said for word in BROKEN) and not any(word in said for word in OF_ONE_CONNECTION)
 
 
 class Forwards:

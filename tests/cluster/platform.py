@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tests.cluster.accounts import Accounts, Offsets, behind
 from tests.cluster.cluster import Cluster
 from tests.cluster.release import EVERYTHING, Release, grpc_json
-from tests.cluster.waiting import NotYet, check, until
+from tests.cluster.waiting import NotYet, check, insisted, until
 from tests.e2e.audit import Report, join, marked_topics
 
 GRPC = 50051
@@ -19,6 +20,7 @@ SERVING = "predictions.v1.ModelServingService"
 FEATURES = "features.v1.FeatureStoreService"
 QUIET_S = 5.0  # nothing moves for so long: more than the archive's roll and the router's reconciliation
 REST_S = 120.0
+READ_S = 180.0  # of a topic or of the archive, over connections that may break
 READY_S = 240.0  # a pod that was killed, restarted or upgraded, on two cores
 MOVING = ("features.vectors", "predictions", "orders.events")
 
@@ -150,8 +152,10 @@ class Platform:
         self.say("coming to rest")
         self.bring_to_rest()
         self.say("joining venue, journal, topics and archive by id")
-        topics = {row["name"]: self.accounts.topic(row["name"]) for row in marked_topics()}
-        report = join(topics, self.accounts.archive_copy(), self.accounts.journal, self.accounts.venue())
+        names = [row["name"] for row in marked_topics()]
+        topics = {name: insisted(f"topic {name}", partial(self.accounts.topic, name), READ_S) for name in names}
+        archive = insisted("the archive's files", self.accounts.archive_copy, READ_S)
+        report = insisted("the join", lambda: join(topics, archive, self.accounts.journal, self.accounts.venue()))
         check(
             not report.differences,
             f"{len(report.differences)} differences: {'; '.join(report.differences[:5])}",

@@ -35,13 +35,18 @@ def main() -> int:
     if missing:
         print(f"left out: tests that need {', '.join(missing)}", flush=True)
     os.chdir(ROOT)
-    print("compiling the kernels once, before every process would do it", flush=True)
-    os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".cache" / "numba")
-    subprocess.run([sys.executable, "-c", COMPILE], check=True)
+    compile_kernels_once()
     folders = [f"tests/{name}" for name in (*QUICK, *WITH_REAL_PARTS)]
     # a process for each lane of tests/conftest.py and one for what is quick, which the others join in the end
     spread = ["-n", str(len(LANES) + 1), "--dist", "loadscope", "--no-loadscope-reorder"]
     return int(pytest.main(["-q", *spread, *folders, *sys.argv[1:]]))
+
+
+def compile_kernels_once() -> None:
+    """Into a folder that every process of the run reads: none compiles them for itself."""
+    print("compiling the kernels once, before every process would do it", flush=True)
+    os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".cache" / "numba")
+    subprocess.run([sys.executable, "-c", COMPILE], check=True)
 
 
 if __name__ == "__main__":

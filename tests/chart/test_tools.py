@@ -38,6 +38,7 @@ def test_a_run_of_all_tests_says_so_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(pytest, "main", lambda words: 0)
+    monkeypatch.setattr(run, "compile_kernels_once", lambda: None)
     monkeypatch.chdir(tmp_path)
     assert run.main() == 0
     said = capsys.readouterr().out

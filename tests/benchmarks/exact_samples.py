@@ -1,6 +1,6 @@
 """Runs a service as it is and writes down every single value that its histograms are given.
 
-    python -m tests.benchmarks.exact_samples services.order_routing FILE
+    python -m tests.benchmarks.exact_samples services.order_routing FILE [the service's own arguments]
 
 A line of the file: metric, labels, monotonic ns of the observation, value. Written when the service ends.
 """
@@ -52,4 +52,5 @@ def run(module: str, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], Path(sys.argv[2]))
+    chosen, written = sys.argv.pop(1), Path(sys.argv.pop(1))  # what is left are the service's own
+    run(chosen, written)

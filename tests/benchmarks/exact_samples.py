@@ -36,7 +36,8 @@ def samples_in(file: Path) -> Iterator[Sample]:
             yield Sample(metric, tuple(labels), at_ns, value)
 
 
-def run(module: str, file: Path) -> None:
+def run(module: str, file: Path, *arguments: str) -> None:
+    """`arguments` are all that the module sees of the command line."""
     taken: list[tuple[str, tuple[str, ...], int, float]] = []
     observe = Histogram.observe
 
@@ -45,6 +46,7 @@ def run(module: str, file: Path) -> None:
         observe(self, amount, *more)
 
     setattr(Histogram, "observe", watched)  # noqa: B010 - every histogram, whoever made it
+    sys.argv[1:] = arguments
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
@@ -52,5 +54,4 @@ def run(module: str, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    chosen, written = sys.argv.pop(1), Path(sys.argv.pop(1))  # what is left are the service's own
-    run(chosen, written)
+    run(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

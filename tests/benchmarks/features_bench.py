@@ -11,19 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from libs.trading.features.catalogue import full_spec
+from libs.trading.features.engine import FeatureEngine, compile_kernels
+from libs.trading.features.kernels.process import new_state, process
+from libs.trading.features.kernels.state import OUTPUT_DTYPE, ROW_DTYPE
+from libs.trading.features.replay import joined, replay_log
+from libs.trading.features.vector import FeatureVector
+from libs.trading.market import NS_PER_SECOND, MarketRecord
+from tests.benchmarks.plain_features import PlainFeatures
+from tests.builders.recordings import as_records, binance_events
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from libs.trading.features.catalogue import full_spec  # noqa: E402
-from libs.trading.features.engine import FeatureEngine, compile_kernels  # noqa: E402
-from libs.trading.features.kernels.process import new_state, process  # noqa: E402
-from libs.trading.features.kernels.state import OUTPUT_DTYPE, ROW_DTYPE  # noqa: E402
-from libs.trading.features.replay import joined, replay_log  # noqa: E402
-from libs.trading.features.vector import FeatureVector  # noqa: E402
-from libs.trading.market import NS_PER_SECOND, MarketRecord  # noqa: E402
-from tests.benchmarks.plain_features import PlainFeatures  # noqa: E402
-from tests.builders.recordings import as_records, binance_events  # noqa: E402
-
 SPEC = full_spec(NS_PER_SECOND, NS_PER_SECOND // 4)
 CAPTURE = Path("binance_l2_hftbacktest_2024") / "spot_btcusdt_20240808.gz"
 ROUNDS = 7

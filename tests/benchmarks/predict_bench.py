@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from infra.daemon import free_port
 from libs.bundle.acceptance import Trust
 from libs.bundle.golden import GoldenRows
-from libs.bundle.trust import Scope
+from libs.bundle.trust import Scope as BundleScope
 from libs.runtime.fanout import Fanout
 from libs.runtime.service import make_server
 from libs.trading.features.catalogue import DEFAULT_VIEW
-from libs.trading.scoring import Role
+from libs.trading.scoring import Role, Scope
 from libs.wire.features import vector_message
 from protos.predictions.v1 import predictions_pb2 as pb
 from protos.predictions.v1 import predictions_pb2_grpc
@@ -75,7 +75,7 @@ def admitted_forest(onnx: bytes, folder: Path) -> Admitted:
     golden = GoldenRows(inputs, Graph(onnx, F, 3).score(inputs))
     a_bundle(folder / "bundle", view=a_view(DEFAULT_VIEW), graph=onnx, golden=golden)
     keys = a_key_pair()
-    admission = BundleAdmission(Trust(keys.integrity, keys.evidence, Scope.SIMULATED), a_spec())
+    admission = BundleAdmission(Trust(keys.integrity, keys.evidence, BundleScope.SIMULATED), a_spec())
     found = admission.admit(folder / "bundle", 1, Role.CHAMPION)
     assert isinstance(found, Admitted), found
     return found
@@ -83,7 +83,7 @@ def admitted_forest(onnx: bytes, folder: Path) -> Admitted:
 
 def serve(scoring: Scoring) -> tuple[grpc.Server, int]:
     nobody: Any = None  # Predict asks no reconciler
-    api = ModelServingApi(scoring, nobody, Fanout(10), Scope.SIMULATED, decode=vector_of, encode=prediction_message)  # type: ignore[arg-type]
+    api = ModelServingApi(scoring, nobody, Fanout(10), Scope.SIMULATED, decode=vector_of, encode=prediction_message)
     server = make_server()
     predictions_pb2_grpc.add_ModelServingServiceServicer_to_server(api, server)
     port = free_port()

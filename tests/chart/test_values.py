@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -119,11 +120,63 @@ def test_a_likely_typo_is_refused_with_its_name(option: str, named: str) -> None
         "features.barSeconds=0",
         "archive.size=10",
         "tracing.ratio=2",
+        "archive.resources.requests.cpu=0\\,5",
     ],
 )
 def test_a_value_out_of_its_range_is_refused(option: str) -> None:
     with pytest.raises(Refused, match=option.partition("=")[0].rpartition(".")[2]):
         render(case_file("dev"), options=("--set", option))
+
+
+DECIMALS = [
+    ("archive.rollSeconds", 2.5),
+    ("account.unitNotional", 99.5),
+    ("exchangeSimulator.initialBalance", 0.25),
+    ("tracing.ratio", 0.5),
+    ("monitoring.rules.modelMaxAgeDays", 10.5),
+]
+
+
+def test_every_value_that_may_be_decimal_is_known_here() -> None:
+    decimals = {path for path, _ in leaves(VALUES) if "number" in schema_of(path).get("type", "")}
+    quantities = {path for path in decimals if path[-1] == "cpu"}  # Kubernetes reads both
+    assert {".".join(path) for path in decimals - quantities} == {path for path, _ in DECIMALS}
+
+
+@pytest.mark.parametrize(("path", "value"), DECIMALS)
+def test_a_decimal_number_means_the_same_from_the_command_line_and_from_a_file(
+    path: str, value: float, tmp_path: Path
+) -> None:
+    """`--set` knows no floats: it gives helm their texts."""
+    file = values_file(tmp_path, nested(tuple(path.split(".")), value))
+    from_a_file = render_text(case_file("everything"), file)
+    assert from_a_file != render_text(case_file("everything"))
+    for text in (str(value), f"{value}0"):
+        assert render_text(case_file("everything"), options=("--set", f"{path}={text}")) == from_a_file
+
+
+@pytest.mark.parametrize("path", [path for path, _ in DECIMALS])
+@pytest.mark.parametrize("text", [r"0\,5", "-0.5", "half", "1.5e3", ".5.", "-1"])
+def test_what_is_no_such_number_is_refused_as_a_text_too(path: str, text: str) -> None:
+    with pytest.raises(Refused, match=path.rpartition(".")[2]):
+        render(case_file("everything"), options=("--set", f"{path}={text}"))
+
+
+@pytest.mark.parametrize("option", ["tracing.ratio=1.5", "account.unitNotional=0.0", "archive.rollSeconds=0"])
+def test_a_decimal_number_out_of_its_range_is_refused_as_a_text_too(option: str) -> None:
+    with pytest.raises(Refused, match=option.partition("=")[0]):
+        render(case_file("everything"), options=("--set", option))
+
+
+def test_a_large_number_of_a_file_is_written_in_full(tmp_path: Path) -> None:
+    """Helm reads them as floats, which print themselves as 2e+06; no --emission-ms and no lagThreshold is that."""
+    large: dict[str, Any] = {}
+    for path, value in leaves(VALUES):
+        if isinstance(value, int) and not isinstance(value, bool):
+            most = schema_of(path).get("maximum", 2_000_000)
+            large = merged(large, nested(path, min(most, 2_000_000)))
+    text = render_text(case_file("everything"), values_file(tmp_path, large))
+    assert [line for line in text.splitlines() if re.search(r"\de\+\d", line)] == []
 
 
 def test_every_value_is_in_the_schema_and_every_name_of_the_schema_in_the_values() -> None:

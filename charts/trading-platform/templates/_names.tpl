@@ -29,6 +29,11 @@ trading-platform/environment: {{ (index . 0).Values.environment.name }}
 {{- else }}{{ . }}{{ end }}
 {{- end }}
 
+{{- /* A number that --set may have given as a text, as that text: 2.50 and "2.50" are 2.5. */ -}}
+{{- define "trading-platform.number" -}}
+{{ include "trading-platform.text" (float64 .) }}
+{{- end }}
+
 {{- /* The environment prefix of a service: feature-store gives FEATURE_STORE_. */ -}}
 {{- define "trading-platform.prefix" -}}
 {{ . | replace "-" "_" | upper }}_

@@ -208,7 +208,7 @@ volumes:
 {{- end }}
 {{- if $v.tracing.endpoint }}
 {{- $_ := set $told "TRACING__ENDPOINT" $v.tracing.endpoint }}
-{{- $_ := set $told "TRACING__RATIO" $v.tracing.ratio }}
+{{- $_ := set $told "TRACING__RATIO" (include "trading-platform.number" $v.tracing.ratio) }}
 {{- end }}
 {{- range $name, $value := mergeOverwrite $told $spec.settings (index . 2).settings }}
 {{ $prefix }}{{ $name }}: {{ include "trading-platform.text" $value | quote }}

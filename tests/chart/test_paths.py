@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from tests.chart.network import DNS, inside, outside, pods_of, policies
-from tests.chart.release import EVERY, Manifest, case_file, of_kind, render, rendered
+from tests.chart.release import CHART, EVERY, Manifest, case_file, of_kind, render, rendered
 
 GRPC, METRICS, VENUE, KAFKA, POSTGRES, MLFLOW = 50051, 9464, 8080, 9092, 5432, 5000
 SERVICES = ("data-ingestion", "feature-store", "model-serving", "order-routing", "archive")
@@ -74,6 +75,16 @@ def test_the_paths_inside_of_everything() -> None:
     manifests = rendered("everything")
     ours = inside(manifests, all_ports(manifests)) - {(a, b, port) for a, b, port in DEV}
     assert ours == RETRAINING
+
+
+def test_whoever_reads_the_archive_in_a_bucket_may_go_there() -> None:
+    leaves = outside(rendered("everything"))
+    assert {component for component, port in leaves if port == 9000} == {"archive", "first-model", "retrain"}
+
+
+def test_a_path_is_declared_once() -> None:
+    rows = yaml.safe_load((CHART / "files" / "paths.yaml").read_text())
+    assert [row for row in rows if rows.count(row) > 1] == []
 
 
 def test_the_paths_of_a_production_release() -> None:

@@ -71,6 +71,11 @@ def test_the_production_profile_alone_names_everything_that_is_missing() -> None
         assert f"{name} is empty" in str(refused.value)
 
 
+@pytest.mark.parametrize(("case", "learns"), [("dev", "dev.firstModel"), ("production", "argo.enabled")])
+def test_what_learns_from_the_archive_is_refused_without_one(case: str, learns: str) -> None:
+    assert f"{learns} " in refusal(case, "archive.enabled=false", "archive.place=")
+
+
 def test_no_values_at_all_are_answered_with_the_profiles() -> None:
     with pytest.raises(Refused, match=r"values-dev\.yaml"):
         render()

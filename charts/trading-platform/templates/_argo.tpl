@@ -65,10 +65,7 @@ volumes:
 {{- end -}}
 {{- $_ := set . "volumeMounts" $mounts -}}
 {{- if and $reads $archive.place -}}
-{{- $env := .env -}}
-{{- with $archive.endpoint -}}{{- $env = append $env (dict "name" "AWS_ENDPOINT_URL" "value" .) -}}{{- end -}}
-{{- with $archive.region -}}{{- $env = append $env (dict "name" "AWS_REGION" "value" .) -}}{{- end -}}
-{{- $_ := set . "env" $env -}}
+{{- $_ := set . "env" (concat .env (include "trading-platform.objects" $root | fromYamlArray)) -}}
 {{- with $archive.existingSecret -}}
 {{- $_ := set $step.container "envFrom" (list (dict "secretRef" (dict "name" .))) -}}
 {{- end -}}

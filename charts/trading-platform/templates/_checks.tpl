@@ -10,7 +10,6 @@
 {{- /* What has to be named because it is not inside of the release. */ -}}
 {{- define "trading-platform.missing" -}}
 {{- $v := .Values }}
-{{- $inside := and $v.dev.enabled true }}
 {{- if not (or $v.kafka.bootstrap (include "trading-platform.inside" (list . "kafka"))) }}
 - "kafka.bootstrap is empty: name your brokers as host:port, or set dev.enabled and dev.kafka.enabled"
 {{- end }}
@@ -23,7 +22,7 @@
 {{- if and (include "trading-platform.inside" (list . "mlflow")) (not (include "trading-platform.inside" (list . "postgres"))) }}
 - "dev.mlflow keeps what it knows in dev.postgres: enable both, or name your own MLflow in mlflow.uri"
 {{- end }}
-{{- if not $inside }}
+{{- if not $v.dev.enabled }}
 {{- if not $v.keys.publicSecret }}
 - "keys.publicSecret is empty: name the secret with training.public.pem and gate.public.pem, whom serving and routing believe"
 {{- end }}
@@ -86,8 +85,13 @@
 {{- if and $v.orderRouting.enabled (hasPrefix "https://" $v.venue.httpUrl) (hasPrefix "ws://" $v.venue.streamUrl) }}
 - "venue.streamUrl is {{ $v.venue.streamUrl }} beside {{ $v.venue.httpUrl }}: a venue over TLS streams over wss://"
 {{- end }}
-{{- if and $v.argo.enabled (not $v.archive.enabled) (not $v.archive.place) }}
+{{- if not (or $v.archive.enabled $v.archive.place) }}
+{{- if $v.argo.enabled }}
 - "argo.enabled retrains from the archive: enable archive, or name archive.place"
+{{- end }}
+{{- if and $v.dev.enabled $v.dev.firstModel.enabled }}
+- "dev.firstModel learns from the archive: enable archive, name archive.place, or set dev.firstModel.enabled=false"
+{{- end }}
 {{- end }}
 {{- end }}
 

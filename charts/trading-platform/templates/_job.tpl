@@ -1,8 +1,8 @@
 {{- /*
 A Job of one container, named by revision because Jobs cannot be changed; it is tried again until its cause has gone.
 
-(list $ job): name, component (its label; default the name), image, command or args, env, envFrom (secrets), waits (rendered init
-containers), mounts, volumes, resources, account, token, affinity
+(list $ job): name (its component too), image, command, env, envFrom (secrets), waits (rendered init containers), mounts, volumes,
+resources, account (with its token), affinity
 */ -}}
 {{- define "trading-platform.job" -}}
 {{- $root := index . 0 -}}
@@ -38,12 +38,7 @@ spec:
         - name: {{ $job.name }}
           image: {{ include "trading-platform.image" (list $root $job.image) }}
           {{- include "trading-platform.containerHead" $root | nindent 10 }}
-          {{- with $job.command }}
-          command: {{ toJson . }}
-          {{- end }}
-          {{- with $job.args }}
-          args: {{ toJson . }}
-          {{- end }}
+          command: {{ toJson $job.command }}
           {{- with $job.envFrom }}
           envFrom:
             {{- range . }}

@@ -1,4 +1,4 @@
-{{- /* Network policies from files/paths.yaml: (list $ component [uses]) allows a component exactly its rows, and DNS. */ -}}
+{{- /* Network policies from files/paths.yaml: (list $ component) allows a component exactly its rows, and DNS. */ -}}
 
 {{- /* Where a row's `to` is: a component of this release, or empty when it lies outside. */ -}}
 {{- define "trading-platform.target" -}}

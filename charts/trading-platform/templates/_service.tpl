@@ -7,7 +7,7 @@ One gRPC service: settings, account, headless Service, budget, network policy an
   settings   names without the prefix           podName   a setting that gets the pod's name
   secretEnv  [{name, secret, key}]              envFrom   [secret]: all keys of a secret
   env        more of the container's environment
-  files      [{name, path, secret, optional}]   claims    [{name, path, size}] one volume per pod
+  files      [{name, path, secret}]             claims    [{name, path, size}] one volume per pod
   volume     {name, path, claim}: one claim shared with others
   ports      [{name, port}] beside grpc and metrics
   scaled     replicas belong to KEDA when that is on

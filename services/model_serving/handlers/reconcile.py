@@ -21,6 +21,7 @@ from services.model_serving.ports import (
     HistoryUnavailable,
     NotAdmitted,
     Notices,
+    Registered,
     Registry,
     RegistryUnavailable,
 )
@@ -76,14 +77,16 @@ class Reconciler:
                 stop.wait(poll_s)
             else:
                 self._notices.waiting("history", None)
+                self._let_score()
                 break
         while not stop.is_set():
-            if not self._owed_models:
-                self._restored.set()
             self.step()
-            if not self._owed_models:
-                self._restored.set()
+            self._let_score()
             stop.wait(poll_s)
+
+    def _let_score(self) -> None:
+        if not self._owed_models:
+            self._restored.set()
 
     def wait_until_restored(self, stop: threading.Event) -> None:
         """Nothing may be scored before the last accepted model is back, or it would miss what lies on the log."""
@@ -116,33 +119,29 @@ class Reconciler:
             except RegistryUnavailable as error:
                 self._notices.waiting("registry", str(error))
                 return
-            self._notices.waiting("registry", None)
-            for role, accepted in list(self._owed_models.items()):
-                self._attempt(partial(self._fetch_last, role, accepted))
-            if found is None:
-                return  # a registry that never heard of the model wishes for nothing, not for nobody
-            self._notices.newest_created(found.newest_created)
-            self._attempt(partial(self._forgive, found.aliases))
-            serving = {role: served.admitted.facts.version for role, served in self._models.now().items()}
-            for step in to_do(found.aliases, serving, self._tried, again=again):
-                self._attempt(partial(self._do, step))
-            self._attempt(self._tell_ages)
+            away = self._follow(found, again=again)
+            for dependency in ("registry", "history"):
+                self._notices.waiting(dependency, away.get(dependency))
+
+    def _follow(self, found: Registered | None, *, again: bool) -> dict[str, str]:
+        """Do what follows from the registry's answer; returns what was away for any of it, and why."""
+        away: dict[str, str] = {}
+        for role, accepted in list(self._owed_models.items()):
+            away |= _attempt(partial(self._fetch_last, role, accepted))
+        if found is None:
+            return away  # a registry that never heard of the model wishes for nothing, not for nobody
+        self._notices.newest_created(found.newest_created)
+        away |= _attempt(partial(self._forgive, found.aliases))
+        serving = {role: served.admitted.facts.version for role, served in self._models.now().items()}
+        for step in to_do(found.aliases, serving, self._tried, again=again):
+            away |= _attempt(partial(self._do, step))
+        return away | _attempt(self._tell_ages)
 
     def _do(self, step: Try | Retire) -> None:
         if isinstance(step, Retire):
             self._retire(step.role)
         else:
             self._try(step.role, step.version)
-
-    def _attempt(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except RegistryUnavailable as error:
-            self._notices.waiting("registry", str(error))
-        except HistoryUnavailable as error:
-            self._notices.waiting("history", str(error))
-        else:
-            self._notices.waiting("history", None)
 
     def _forgive(self, wishes: Mapping[str, int]) -> None:
         """A refusal is over when its alias names another version: nothing is refused any more, and its tags go."""
@@ -291,3 +290,14 @@ class Reconciler:
 
 def _identity(change: Change | None) -> tuple[int, str] | None:
     return None if change is None else (change.version, change.digest)
+
+
+def _attempt(action: Callable[[], None]) -> dict[str, str]:
+    """What was away for it, and why; empty when it was done."""
+    try:
+        action()
+    except RegistryUnavailable as error:
+        return {"registry": str(error)}
+    except HistoryUnavailable as error:
+        return {"history": str(error)}
+    return {}

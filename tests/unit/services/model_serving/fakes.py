@@ -60,7 +60,7 @@ def admitted(version: int, up: float = 0.5, **changes: object) -> Admitted:
 
 
 class FakeRegistry:
-    """`gone`: versions without a bundle. `away`: everything fails; `tags_away`: only tagging does."""
+    """`gone`: versions without a bundle. `away`: everything fails; `tags_away`: tagging does; `bundles_away`: fetching."""
 
     def __init__(self) -> None:
         self.wishes: dict[str, int] | None = {}
@@ -68,7 +68,7 @@ class FakeRegistry:
         self.tags: dict[int, dict[str, str]] = {}
         self.fetched: list[int] = []
         self.gone: set[int] = set()
-        self.away = self.tags_away = False
+        self.away = self.tags_away = self.bundles_away = False
 
     def registered(self) -> Registered | None:
         self._answer()
@@ -82,6 +82,8 @@ class FakeRegistry:
 
     def fetch(self, version: int, folder: Path) -> None:
         self._answer()
+        if self.bundles_away:
+            raise RegistryUnavailable("bundles")
         self.fetched.append(version)
         if version in self.gone:
             raise BrokenVersion("no artifacts")
@@ -140,6 +142,8 @@ class Told:
         self.acknowledged: list[Prediction] = []
         self.ages: dict[Role, int] = {}
         self.newest: int | None = None
+        self.away: set[str] = set()
+        self.turns: list[str] = []  # what went away and came back, as a log would tell it
 
     def serving(self, facts: ModelFacts, role: Role) -> None:
         self.lines.append(f"serving {role.name} {facts.version}")
@@ -165,6 +169,9 @@ class Told:
     def waiting(self, dependency: str, reason: str | None) -> None:
         if reason is not None:
             self.lines.append(f"waiting {dependency}")
+        if (dependency in self.away) == (reason is None):
+            self.away ^= {dependency}
+            self.turns.append(f"{dependency} {'back' if reason is None else 'away'}")
 
     def unscored(self, reason: Unscored, count: int) -> None:
         self.counts[reason] = self.counts.get(reason, 0) + count

@@ -240,6 +240,36 @@ def test_nothing_is_served_that_is_not_recorded_first(world: World) -> None:
     assert world.serves() == 1
 
 
+def test_what_is_away_is_told_once_until_it_is_back(world: World) -> None:
+    world.wish(1)
+    world.step()
+    world.history.away = True
+    world.wish(2)
+    world.step(3)
+    assert world.told.turns == ["history away"]
+    world.history.away = False
+    world.step(2)
+    assert world.told.turns == ["history away", "history back"]
+    world.told.turns.clear()
+    world.admission.no[3] = "VIEW_NOT_SERVABLE"
+    world.wish(3)
+    world.registry.tags_away = True  # while the aliases can be read
+    world.step(3)
+    world.registry.tags_away = False
+    world.step(2)
+    assert world.told.turns == ["registry away", "registry back"]
+
+
+def test_a_registry_of_which_only_the_bundles_are_away_is_told_once(world: World) -> None:
+    world.wish(1)
+    world.registry.bundles_away = True
+    world.step(3)
+    assert (world.told.turns, world.serves()) == (["registry away"], None)
+    world.registry.bundles_away = False
+    world.step(2)
+    assert (world.told.turns, world.serves()) == (["registry away", "registry back"], 1)
+
+
 def test_a_registry_that_goes_away_changes_nothing_and_owed_tags_are_paid_later(world: World) -> None:
     world.wish(1)
     world.step()

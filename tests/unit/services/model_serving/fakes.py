@@ -60,7 +60,7 @@ def admitted(version: int, up: float = 0.5, **changes: object) -> Admitted:
 
 
 class FakeRegistry:
-    """`gone`: versions without a bundle. `away`: everything fails; `tags_away`: tagging does; `bundles_away`: fetching."""
+    """`gone`: versions without a bundle. `away`: all fails; `tags_away`: tagging does; `bundles_away`: fetching."""
 
     def __init__(self) -> None:
         self.wishes: dict[str, int] | None = {}

@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 ASK_SECONDS = 3.0  # how long one question may take
 SAY_SECONDS = 5.0  # how often the same news is said again
 PAUSE_SECONDS = 0.5
+JOB_LOG = "kubectl logs job/NAME, the one that kubectl get jobs shows as …-topics-r<revision>"
 
 Look = Callable[[], str | None]  # None when all is there, otherwise what is missing in one line
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     topics.add_argument("--bootstrap", required=True, type=bootstrap_of, help="HOST:PORT[,HOST:PORT] of the broker")
     topics.add_argument("--prefix", default="", help="the environment's topic prefix")
     topics.add_argument("--topics-file", type=Path, required=True, help="protos/topics.yaml")
-    topics.add_argument("--job", default="", help="the Job that makes them, for the message")
+    topics.add_argument("--log", default=JOB_LOG, help="the command that shows why nobody made them, for the message")
     tcp = commands.add_parser("tcp", help="wait until each of these accepts a connection")
     tcp.add_argument("places", nargs="+", metavar="HOST:PORT", type=place)
     for command in (topics, tcp):
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"no list of topics in {chosen.topics_file} (--topics-file): {problem!r}")
         return 1
     admin = admin_of(chosen.bootstrap)
-    return wait(lambda: missing_topics(admin, chosen.bootstrap, wanted, chosen.job), chosen.patience)
+    return wait(lambda: missing_topics(admin, chosen.bootstrap, wanted, chosen.log), chosen.patience)
 
 
 def wait(look: Look, patience_s: float) -> int:
@@ -83,15 +84,14 @@ def admin_of(bootstrap: str) -> AdminClient:
     return AdminClient(settings, logger=quiet)
 
 
-def missing_topics(admin: AdminClient, bootstrap: str, wanted: dict[str, int], job: str) -> str | None:
+def missing_topics(admin: AdminClient, bootstrap: str, wanted: dict[str, int], log: str) -> str | None:
     try:
         there = admin.list_topics(timeout=ASK_SECONDS).topics
     except KafkaException as error:
         return silence(bootstrap, str(error.args[0].str()))
     missing = sorted(name for name in wanted if name not in there)
     if missing:
-        where = job or "NAME, the one that kubectl get jobs shows as …-topics-r<revision>"
-        made = f"the topics Job makes them: kubectl logs job/{where}"
+        made = f"the topics Job makes them: {log}"
         return f"the Kafka broker at {bootstrap} answers, topics are missing: {', '.join(missing)}; {made}"
     other = [
         f"{name} has {len(there[name].partitions)} partitions, not {count}"

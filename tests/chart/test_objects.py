@@ -12,8 +12,10 @@ from tests.chart.release import (
     CHART,
     EVERY,
     NAME,
+    NAMESPACE,
     Manifest,
     case_file,
+    containers,
     named,
     of_kind,
     pod_templates,
@@ -95,6 +97,29 @@ def test_a_job_s_name_has_the_revision_s_number_wherever_it_is_made() -> None:
     assert "-r{{ $root.Release.Revision }}" in text
     jobs = [file.name for file in (CHART / "templates").iterdir() if "\nkind: Job\n" in file.read_text()]
     assert jobs == ["_job.tpl"]
+
+
+def test_nothing_but_jobs_knows_the_revision() -> None:
+    """A pod that named it would begin anew with every upgrade."""
+    knows = {file.name for file in (CHART / "templates").iterdir() if ".Release.Revision" in file.read_text()}
+    assert knows == {"_job.tpl", "NOTES.txt"}
+
+
+@pytest.mark.parametrize("case", EVERY)
+def test_a_pod_that_waits_for_topics_leads_to_the_log_of_the_job_that_makes_them(case: str) -> None:
+    labels = {name: pod["metadata"]["labels"] for name, pod in pod_templates(rendered(case))}
+    waits = [
+        one
+        for _, pod in pod_templates(rendered(case))
+        for one in containers(pod["spec"])
+        if one["name"] == "wait-topics"
+    ]
+    assert len(waits) >= 5
+    for one in waits:
+        command, chosen = one["command"][one["command"].index("--log") + 1].split(" -l ")
+        assert command == f"kubectl logs -n {NAMESPACE}"
+        selector = dict(label.split("=") for label in chosen.split(","))
+        assert [name for name, own in labels.items() if selector.items() <= own.items()] == [f"Job {NAME}-topics-r1"]
 
 
 @pytest.mark.parametrize("case", EVERY)

@@ -56,9 +56,12 @@ securityContext:
     - {name: tmp, mountPath: /tmp}
 {{- end }}
 
+{{- /* (list $ image): waits for the topics. The Job that makes them is named by labels: its name has the revision, and a pod
+that named it would begin anew with every upgrade. */ -}}
 {{- define "trading-platform.waitTopics" -}}
 {{- $root := index . 0 -}}
-{{- $command := list "python" "-m" "libs.runtime.waiting" "topics" "--bootstrap" (include "trading-platform.bootstrap" $root) "--prefix" $root.Values.environment.topicPrefix "--topics-file" "protos/topics.yaml" -}}
+{{- $log := printf "kubectl logs -n %s -l app.kubernetes.io/instance=%s,app.kubernetes.io/component=topics" $root.Release.Namespace $root.Release.Name -}}
+{{- $command := list "python" "-m" "libs.runtime.waiting" "topics" "--bootstrap" (include "trading-platform.bootstrap" $root) "--prefix" $root.Values.environment.topicPrefix "--topics-file" "protos/topics.yaml" "--log" $log -}}
 {{ include "trading-platform.wait" (list $root (index . 1) "topics" $command) }}
 {{- end }}
 

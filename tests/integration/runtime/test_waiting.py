@@ -54,16 +54,16 @@ def test_topics_that_come_while_it_waits_are_enough(kafka: KafkaConfig) -> None:
     assert said[-1].startswith("all is there")
 
 
-def test_missing_topics_are_named_with_the_job_that_makes_them(kafka: KafkaConfig) -> None:
+def test_missing_topics_are_named_with_the_log_of_the_job_that_makes_them(kafka: KafkaConfig) -> None:
     config = KafkaConfig(kafka.bootstrap, topic_prefix=f"test-{uuid.uuid4().hex[:10]}.")
     create_topics(config.bootstrap, config.topic_prefix, topics=[Topic("market.events", 4, ())])
-    code, said = topics(config, "--job", "trading-platform-topics-r1", patience="1")
+    code, said = topics(config, "--log", "kubectl logs -l app.kubernetes.io/component=topics", patience="1")
     assert code == 1
     assert f"the Kafka broker at {kafka.bootstrap} answers, topics are missing: " in said[-1]
     assert f"{config.topic_prefix}predictions" in said[-1]
     assert f"{config.topic_prefix}market.events.dead" in said[-1]
     assert f"{config.topic_prefix}market.events," not in said[-1]
-    assert "kubectl logs job/trading-platform-topics-r1" in said[-1]
+    assert said[-1].endswith("the topics Job makes them: kubectl logs -l app.kubernetes.io/component=topics")
 
 
 def test_a_topic_with_other_partitions_is_not_the_one_that_is_waited_for(kafka: KafkaConfig) -> None:

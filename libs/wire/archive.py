@@ -129,17 +129,9 @@ class ArchiveReader:
     def topics(self) -> list[str]:
         return self._place.folders()
 
-    def partitions(self, topic: str) -> list[int]:
-        return sorted(self._starts(topic))
-
     def ends(self, topic: str) -> dict[int, ArchiveFile]:
         """The last file of each partition, behind which archiving goes on. Looks at the last two files of each."""
         return {number: self._end(topic, number, starts) for number, starts in self._starts(topic).items()}
-
-    def next_offset(self, topic: str, partition: int) -> int | None:
-        """Where archiving goes on: one after the last record of the last file; None without files."""
-        starts = self._starts(topic).get(partition)
-        return None if starts is None else self._end(topic, partition, starts).next_offset
 
     def records(
         self, topic: str, partition: int | None = None, from_offset: int = 0, *, allow_holes: bool = False
@@ -212,15 +204,20 @@ def _records(file: pq.ParquetFile, where: str) -> Iterator[ArchivedRecord]:
     topic, partition, expected = found["topic"], int(found["partition"]), int(found["offset"])
     if file.schema_arrow.names != SCHEMA.names:
         raise ArchiveDamaged(f"{where}: columns {file.schema_arrow.names}, not {SCHEMA.names}")
-    for batch in file.iter_batches(_READ_ROWS):
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            if row[0] != partition or row[1] != expected:
-                raise ArchiveDamaged(
-                    f"{where}: found partition {row[0]} offset {row[1]} instead of {partition} {expected}"
-                )
-            expected += 1
-            headers = tuple((header["name"], header["value"]) for header in row[5])
-            yield ArchivedRecord(topic, row[0], row[1], row[2], row[3], row[4], headers)
+    for row in _rows(file, where):
+        if row[0] != partition or row[1] != expected:
+            raise ArchiveDamaged(f"{where}: found partition {row[0]} offset {row[1]} instead of {partition} {expected}")
+        expected += 1
+        headers = tuple((header["name"], header["value"]) for header in row[5])
+        yield ArchivedRecord(topic, row[0], row[1], row[2], row[3], row[4], headers)
+
+
+def _rows(file: pq.ParquetFile, where: str) -> Iterator[tuple[Any, ...]]:
+    try:
+        for batch in file.iter_batches(_READ_ROWS):
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    except (OSError, ValueError) as error:  # pyarrow says which codec or encoding, never which file
+        raise ArchiveDamaged(f"{where} cannot be read: {error}") from error
 
 
 def check_run(records: Sequence[ArchivedRecord]) -> None:

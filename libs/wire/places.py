@@ -105,10 +105,18 @@ class Folder:
             raise PlaceProblem(f"{self.path}: no such archive folder")
 
     def folders(self) -> list[str]:
-        return sorted({path.parent.name for path in self.path.glob(f"*/*{_PARQUET}")})
+        return sorted(path.name for path in self._list(self.path) if path.is_dir() and self.names(path.name))
 
     def names(self, folder: str) -> list[str]:
-        return [path.name for path in (self.path / folder).glob(f"*{_PARQUET}")]
+        return [path.name for path in self._list(self.path / folder) if path.name.endswith(_PARQUET)]
+
+    def _list(self, folder: Path) -> list[Path]:
+        """Not with `glob`, to which a folder that may not be read is an empty one."""
+        try:
+            with self.telling("listing"):
+                return list(folder.iterdir())
+        except FileNotFoundError:
+            return []
 
     def sizes(self, names: Sequence[str]) -> list[int | None]:
         return [self._size(self.path / name) for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_records_come_back_as_they_were_whatever_the_files(
     for start, end in pairwise(sorted({0, len(records), *(cut for cut in cuts if cut < len(records))})):
         ArchiveWriter(folder).write(records[start:end])
     assert list(ArchiveReader(folder).records(TOPIC)) == records
-    assert ArchiveReader(folder).next_offset(TOPIC, 2) == first + len(records)
+    assert ArchiveReader(folder).ends(TOPIC)[2].next_offset == first + len(records)
 
 
 def test_a_file_is_named_by_topic_partition_and_first_offset(tmp_path: Path) -> None:
@@ -79,8 +80,7 @@ def test_reading_begins_where_asked_and_keeps_partitions_apart(tmp_path: Path) -
         *((1, offset) for offset in range(9)),
     ]
     assert [r.offset for r in reader.records(TOPIC, 1, 3)] == list(range(3, 9))
-    assert (reader.topics(), reader.partitions(TOPIC)) == ([TOPIC], [0, 1])
-    assert reader.next_offset(TOPIC, 7) is None
+    assert (reader.topics(), list(reader.ends(TOPIC))) == ([TOPIC], [0, 1])
 
 
 def test_a_hole_between_files_is_named(tmp_path: Path) -> None:
@@ -123,6 +123,17 @@ def test_a_cut_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ArchiveDamaged, match=path.name):
         list(reader.records(TOPIC))
+
+
+@pytest.mark.parametrize("at", [10, 5000])  # the codec stumbles over one, the encoding over the other
+def test_a_file_damaged_in_the_middle_is_named(tmp_path: Path, at: int) -> None:
+    records = [a_record(n, value=random.Random(n).randbytes(100)) for n in range(1000)]
+    [file] = ArchiveWriter(tmp_path).write(records)
+    damaged = bytearray((tmp_path / file.name).read_bytes())
+    damaged[at : at + 40] = bytes(40)
+    (tmp_path / file.name).write_bytes(damaged)
+    with pytest.raises(ArchiveDamaged, match=f"{file.name} cannot be read"):
+        list(ArchiveReader(tmp_path).records(TOPIC))
 
 
 def test_a_strange_file_is_named(tmp_path: Path) -> None:

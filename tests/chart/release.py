@@ -32,9 +32,9 @@ def case_file(case: str) -> Path:
     return (CASES | PROFILES)[case]
 
 
-def render_text(*files: Path, options: tuple[str, ...] = ()) -> str:
+def render_text(*files: Path, options: tuple[str, ...] = (), chart: Path = CHART) -> str:
     """What `helm template` prints. Raises Refused."""
-    argv = [str(helm()), "template", NAME, str(CHART), "--namespace", NAMESPACE]
+    argv = [str(helm()), "template", NAME, str(chart), "--namespace", NAMESPACE]
     argv += [word for file in files for word in ("--values", str(file))]
     ran = subprocess.run([*argv, *options], capture_output=True, text=True, env=helm_env())
     if ran.returncode != 0:

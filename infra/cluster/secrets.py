@@ -14,18 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from kubernetes import client, config
 from urllib3.exceptions import HTTPError
+
+from libs.bundle.canonical import BundleError
+from libs.bundle.keys import private_pem, public_pem, read_private, read_public
 
 PAIRS = ("training", "gate")
 VENUE_FILES = ("key.json",)
@@ -127,22 +121,20 @@ class Keeper:
 
 
 def private_key(file: str) -> Data:
-    return {file: Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())}
+    return {file: private_pem(Ed25519PrivateKey.generate())}
 
 
 def public_half(name: str, file: str, data: Data) -> bytes:
     try:
-        key = load_pem_private_key(data[file], None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise SecretsProblem(f"{name} holds no Ed25519 private key (PEM) in {file}: put the right one there")
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        key = read_private(data[file], file)
+    except BundleError as error:
+        raise SecretsProblem(f"{name} holds no Ed25519 private key (PEM) in {file}: put the right one there") from error
+    return public_pem(key.public_key())
 
 
 def check_halves(name: str, there: Data, halves: Data) -> None:
     for file, half in halves.items():
-        if raw_public(there[file]) != raw_public(half):
+        if not is_same_key(there[file], half):
             raise SecretsProblem(
                 f"{name}: {file} is not the public half of the private key that is there. Services would refuse every "
                 f"model signed from now on: delete {name} and run this again to trust the present keys, or bring the "
@@ -150,13 +142,12 @@ def check_halves(name: str, there: Data, halves: Data) -> None:
             )
 
 
-def raw_public(pem: bytes) -> bytes | None:
-    """The key itself, however its file is laid out; None for what is none."""
+def is_same_key(there: bytes, half: bytes) -> bool:
+    """However their files are laid out; what is no key is nobody's."""
     try:
-        key = load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm):
-        return None
-    return key.public_bytes(Encoding.Raw, PublicFormat.Raw) if isinstance(key, Ed25519PublicKey) else None
+        return read_public(there, "there") == read_public(half, "half")
+    except BundleError:
+        return False
 
 
 def venue_key() -> Data:

@@ -18,6 +18,7 @@ from infra.cluster.secrets import (
     private_key,
     public_half,
 )
+from libs.bundle.keys import read_private, read_public
 
 ALL = ("r-training-key", "r-gate-key", "r-public-keys", "r-venue-key", "r-postgres")
 
@@ -126,6 +127,17 @@ def test_what_is_no_key_is_refused_without_being_shown() -> None:
     with pytest.raises(SecretsProblem, match="r-training-key holds no Ed25519 private key") as problem:
         keep(vault)
     assert "hunter2" not in str(problem.value)
+
+
+def test_raw_keys_which_the_platform_reads_are_kept() -> None:
+    vault = MemoryVault()
+    keep(vault)
+    for file in ("training.private.pem", "gate.private.pem"):
+        name = f"r-{file.partition('.')[0]}-key"
+        vault.there[name] = {file: read_private(vault.there[name][file], file).private_bytes_raw()}
+    public = vault.there["r-public-keys"]
+    vault.there["r-public-keys"] = {file: read_public(public[file], file).public_bytes_raw() for file in public}
+    assert "kept r-public-keys" in keep(vault)
 
 
 def test_of_two_jobs_at_once_both_go_on_with_the_first_one_s_keys() -> None:

@@ -100,7 +100,7 @@ class ArchiveWriter:
 
     def _encoded(self, records: Sequence[ArchivedRecord]) -> Iterator[tuple[str, bytes, int]]:
         first, sink = records[0], pa.BufferOutputStream()
-        pq.write_table(_table(records), sink, compression="zstd", use_dictionary=["key"])
+        pq.write_table(_table(records), sink, compression="zstd", use_dictionary=["key"], write_page_checksum=True)
         data = sink.getvalue().to_pybytes()
         if len(records) > 1 and self._place.most_bytes is not None and len(data) > self._place.most_bytes:
             half = len(records) // 2
@@ -257,6 +257,6 @@ def _table(records: Sequence[ArchivedRecord]) -> pa.Table:
 
 def _parquet(source: Any, where: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(source)
+        return pq.ParquetFile(source, page_checksum_verification=True)  # where there are any: not in older files
     except (OSError, pa.ArrowInvalid) as error:
         raise ArchiveDamaged(f"{where} cannot be opened: {error}") from error

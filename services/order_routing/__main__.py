@@ -51,13 +51,13 @@ def main(s: Settings, see: Callable[[Venue], Venue] = lambda venue: venue) -> in
     inputs = Inputs(kafka.open_reader, standings, traces)
 
     def decide(over: threading.Event, router: Router) -> None:
-        inputs.decide(over, router.account.offsets, router.predictions.handle, leadership.poison)
+        inputs.decide(over, router.account.offsets, router.predictions.handle, router.predictions.poison)
 
     tasks = {
         "lead": leadership.lead,
-        "lease": leadership.keep_lease,
+        "lease": leadership.terms.keep,
         "models": inputs.hear_models,
-        "decide": lambda stop: leadership.each_term(stop, decide),
+        "decide": lambda stop: leadership.terms.each_term(stop, decide),
         "tend": leadership.tend,
         "stream": lambda stop: stream.run(stop, leadership.symbols, leadership.news),
         "publish": leadership.publish,
@@ -67,10 +67,10 @@ def main(s: Settings, see: Callable[[Venue], Venue] = lambda venue: venue) -> in
         NAME,
         grpc_port=s.grpc_port,
         metrics_port=s.metrics_port,
-        add_servicers=door(leadership.router, wire),
+        add_servicers=door(leadership.terms.router, wire),
         tasks=[Task(name, run) for name, run in tasks.items()],
-        is_ready=lambda: leadership.is_acting() and inputs.are_caught_up(),
-        on_stop=[kafka.producer.close, leadership.give_back, rest.close, announced.close],
+        is_ready=lambda: leadership.terms.is_acting() and inputs.are_caught_up(),
+        on_stop=[kafka.producer.close, leadership.terms.give_back, rest.close, announced.close],
         host=s.host,
         tracer=traces.tracer,
     )

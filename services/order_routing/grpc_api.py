@@ -23,7 +23,6 @@ from libs.trading.risk import Denied, RuleResult, TradingState
 from libs.trading.sizing import price_of
 from protos.orders.v1 import orders_pb2, orders_pb2_grpc
 from services.order_routing.handlers.account import Account
-from services.order_routing.handlers.lead import NotLeading
 from services.order_routing.handlers.operate import (
     DifferentContent,
     InvalidRequest,
@@ -31,6 +30,7 @@ from services.order_routing.handlers.operate import (
     OrderWish,
 )
 from services.order_routing.handlers.router import Router
+from services.order_routing.handlers.terms import NotLeading
 from services.order_routing.ports import JournalProblem, LeaseLost, VenueUnavailable
 
 SERVICE = "orders.v1.OrderRoutingService"
@@ -144,14 +144,13 @@ class OrderRoutingApi(orders_pb2_grpc.OrderRoutingServiceServicer):
         self, request: orders_pb2.WatchOrderEventsRequest, context: grpc.ServicerContext
     ) -> Iterator[orders_pb2.WatchOrderEventsResponse]:
         with self._streams.hold(context):
-            account = self._answer(context, lambda router: router.account)
             after = request.after_sequence
-            first = self._answer(context, lambda router: router.account.journal.first_event(account.policy.account))
+            first = self._answer(context, self._first_event)
             if 0 < after < first - 1:  # 0: from what there is
                 message = f"events up to {first - 1} are no longer kept here; read the topic orders.events for them"
                 abort(context, grpc.StatusCode.OUT_OF_RANGE, message, reason="EVENTS_REMOVED")
             while context.is_active():
-                events = self._answer(context, partial(self._events, account, after))
+                account, events = self._answer(context, partial(self._events, after))
                 for sequence, payload in events:
                     yield orders_pb2.WatchOrderEventsResponse(event=orders_pb2.OrderEvent.FromString(payload))
                     after = sequence
@@ -160,8 +159,14 @@ class OrderRoutingApi(orders_pb2_grpc.OrderRoutingServiceServicer):
                         account.changed.wait(WATCH_WAIT_S)
 
     @staticmethod
-    def _events(account: Account, after: int, _: Router) -> tuple[tuple[int, bytes], ...]:
-        return account.journal.events(account.policy.account, after, 500)
+    def _first_event(router: Router) -> int:
+        return router.account.journal.first_event(router.account.policy.account)
+
+    @staticmethod
+    def _events(after: int, router: Router) -> tuple[Account, tuple[tuple[int, bytes], ...]]:
+        """With the account that tells of later ones, which is another in each term."""
+        account = router.account
+        return account, account.journal.events(account.policy.account, after, 500)
 
     def ExplainDecision(
         self, request: orders_pb2.ExplainDecisionRequest, context: grpc.ServicerContext

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from libs.trading.instrument import InstrumentRules
 from libs.trading.orders import Order
+from libs.trading.risk import TradingState
 from libs.trading.scoring import Prediction
 from services.order_routing.domain import InputAt, Question, cut_of, decision_key, plan, strategy_of
 from services.order_routing.handlers.account import Account
@@ -69,6 +70,14 @@ class Predictions:
         if planned.order is None:
             return None
         return self._send(prediction, planned.order, question.now)
+
+    def poison(self, at: InputAt, why: str) -> None:
+        """An input that is no prediction: nothing is skipped in silence, so the account halts until a person looks."""
+        account = self._account
+        if account.state is not TradingState.HALTED:
+            where = f"{at.topic}/{at.partition}/{at.offset}"
+            account.set_state(TradingState.HALTED, "reconciliation", f"poison at {where}: {why}")
+        account.skip(at)
 
     def _not_ours(self, instrument: str) -> None:
         if instrument not in self._strangers:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 from services.order_routing.handlers.account import Account
-from services.order_routing.ports import Publisher
+from services.order_routing.ports import Publisher, TopicUnavailable
 
 BATCH = 500
+LOOK_S = 0.02
+ORDER_FIRST_S = 0.004  # what was just committed may have an order that is leaving: telling of it can wait
+RETRY_S = 1.0
 
 
 class Outbox:
@@ -42,3 +48,24 @@ class Outbox:
         # After a refusal the broker may have taken what came behind it, or before it: look before sending again.
         self._after = done if done == events[-1][0] else None
         return acknowledged
+
+
+def keep_publishing(
+    over: threading.Event, account: Account, publisher: Publisher, note: Callable[[str, str], None]
+) -> None:
+    """Publish what is committed until the event is set; a topic that is not there is waited for, and told once."""
+    outbox, waits = Outbox(account, publisher), False
+    while not over.is_set():
+        try:
+            idle, waits = not outbox.publish(), False
+        except TopicUnavailable as problem:
+            if not waits:
+                note("the outbox waits for its topic", str(problem))
+            waits = True
+            over.wait(RETRY_S)
+            continue
+        if idle:
+            with account.changed:
+                changed = account.changed.wait(LOOK_S)
+            if changed:
+                over.wait(ORDER_FIRST_S)

@@ -16,8 +16,8 @@ from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1 import orders_pb2_grpc
 from services.order_routing.domain import InputAt
 from services.order_routing.grpc_api import OrderRoutingApi
-from services.order_routing.handlers.lead import NotLeading
 from services.order_routing.handlers.router import Router
+from services.order_routing.handlers.terms import NotLeading
 from services.order_routing.ports import Keep
 from tests.builders.orders import INSTRUMENT, a_prediction
 from tests.fakes.router_world import RouterWorld

@@ -75,9 +75,9 @@ def test_a_broker_that_shows_an_older_end_for_a_moment_is_waited_for() -> None:
 
 
 def test_a_journal_at_the_end_waits_for_what_comes() -> None:
-    reader = Reader([10])
+    reader: Any = Reader([10])
     stop = threading.Event()
-    log: Any = InputLog(lambda: reader, PART.topic)  # type: ignore[arg-type,return-value]
+    log = InputLog(lambda: reader, PART.topic)
     runner = threading.Thread(target=log.run, args=(stop, {(PART.topic, PART.partition): 10}, pytest.fail))
     runner.start()
     for _ in range(500):

@@ -13,7 +13,6 @@ from libs.trading.risk import TradingState
 from libs.wire.predictions import encode_prediction
 from services.order_routing.adapters.decision_traces import DecisionTraces
 from services.order_routing.adapters.prediction_inputs import Inputs
-from services.order_routing.handlers.lead import Leadership, Term
 from tests.builders.orders import a_prediction
 from tests.fakes.router_world import RouterWorld
 
@@ -66,8 +65,11 @@ def predictions(*headers: tuple[Header, ...]) -> list[Record]:
 def inputs(heard: Heard, *topics: list[Record]) -> tuple[Inputs, threading.Event]:
     """Consumers are opened in this order."""
     stop, waiting = threading.Event(), iter(topics)
-    open_reader: Any = lambda: OneTopic(next(waiting), stop)  # noqa: E731
     verdicts: Any = heard
+
+    def open_reader() -> Any:
+        return OneTopic(next(waiting), stop)
+
     return Inputs(open_reader, verdicts, DecisionTraces(OFF, time.time_ns)), stop
 
 
@@ -91,10 +93,7 @@ def test_a_prediction_of_a_later_version_is_poison_and_one_without_header_is_not
 def test_it_halts_the_account_with_an_alert() -> None:
     world = RouterWorld()
     router = world.started()
-    leadership = Leadership.__new__(Leadership)
-    leadership._term, leadership._acting = Term(router, threading.Event()), threading.Event()
-    leadership._acting.set()
-    decide(predictions((V2,)), leadership.poison)
+    decide(predictions((V2,)), router.predictions.poison)
     assert router.account.state is TradingState.HALTED
     assert any("predictions.v2.Prediction" in message for _, message, _ in world.told.alerts)
 

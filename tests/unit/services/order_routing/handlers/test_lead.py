@@ -15,8 +15,9 @@ import pytest
 
 from services.order_routing.domain import InputAt
 from services.order_routing.handlers.doubt import Patience
-from services.order_routing.handlers.lead import Course, Leadership, NotLeading
+from services.order_routing.handlers.lead import Course, Leadership
 from services.order_routing.handlers.router import World
+from services.order_routing.handlers.terms import NotLeading, Terms
 from services.order_routing.ports import Entry, JournalAway, Lease, LeaseLost, VenueUnavailable
 from tests.builders.orders import INSTRUMENT, a_prediction
 from tests.fakes.paper_venue import CALM
@@ -40,7 +41,7 @@ def leading(world: RouterWorld) -> Iterator[tuple[Leadership, Callable[[Callable
 
     run(leadership.lead)
     try:
-        assert leadership.acting(threading.Event()) is not None
+        assert leadership.terms.acting(threading.Event()) is not None
         yield leadership, run
     finally:
         stop.set()
@@ -97,19 +98,19 @@ def test_an_entry_of_unknown_outcome_ends_the_term_and_is_never_sent_twice(tmp_p
     world = RouterWorld(url=f"sqlite:///{tmp_path / 'journal.sqlite'}")
     prediction, at = a_prediction(now=world.clock.now), InputAt("predictions", 0, 0)
     with leading(world) as (leadership, _):
-        old = leadership.router()
+        old = leadership.terms.router()
         with AwayJournal(world, written=written):
             with pytest.raises(JournalAway):
                 old.predictions.handle(prediction, at)
-            until(lambda: not leadership.is_acting())
+            until(lambda: not leadership.terms.is_acting())
             with pytest.raises(NotLeading, match="waiting for the journal"):
-                leadership.router()
+                leadership.terms.router()
         assert not world.venue.sent
         with pytest.raises(JournalAway):  # also now that it answers: memory may be behind the rows
             old.predictions.handle(prediction, at)
         world.clock.advance(2 * LEASE)
-        until(leadership.is_acting)
-        new = leadership.router()
+        until(leadership.terms.is_acting)
+        new = leadership.terms.router()
         assert new is not old
         assert new.account.lease.epoch == old.account.lease.epoch + 1
         new.predictions.handle(replace(prediction, received_time=world.clock.now, predicted=world.clock.now), at)
@@ -121,13 +122,13 @@ def test_a_lease_that_another_took_makes_a_standby_of_the_process(tmp_path: Path
     world = RouterWorld(url=f"sqlite:///{tmp_path / 'journal.sqlite'}")
     with leading(world) as (leadership, run):
         world.clock.advance(2 * LEASE)
-        assert not leadership.is_acting(), "its lease ran out"
+        assert not leadership.terms.is_acting(), "its lease ran out"
         other = world.journal.acquire(world.policy.account, "other", world.clock(), LEASE)
         assert other is not None
-        run(leadership.keep_lease)
-        until(lambda: "waiting for the lease" in not_leading(leadership))
+        run(leadership.terms.keep)
+        until(lambda: "waiting for the lease" in not_leading(leadership.terms))
         world.journal.release(other, world.clock())
-        until(leadership.is_acting)
+        until(leadership.terms.is_acting)
 
 
 def test_each_term_acts_with_its_own_router_until_it_is_over(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_each_term_acts_with_its_own_router_until_it_is_over(tmp_path: Path) -> 
         over.wait(10.0)
 
     with leading(world) as (leadership, run):
-        run(lambda stop: leadership.each_term(stop, act))
+        run(lambda stop: leadership.terms.each_term(stop, act))
         until(lambda: len(seen) == 1)
         world.clock.advance(2 * LEASE)
         until(lambda: len(seen) == 2)
@@ -150,9 +151,46 @@ def test_each_term_acts_with_its_own_router_until_it_is_over(tmp_path: Path) -> 
             seen[0].account.fence(world.clock())
 
 
-def not_leading(leadership: Leadership) -> str:
+def test_the_metric_of_the_lease_says_what_happened_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = RouterWorld(url=f"sqlite:///{tmp_path / 'journal.sqlite'}")
+    taken, leads = threading.Event(), world.told.leads
+
+    def slow(holds_lease: bool) -> None:
+        if not holds_lease:
+            taken.wait(0.3)  # until the next term's word comes in between
+        leads(holds_lease)
+        if holds_lease:
+            taken.set()
+
+    with leading(world) as (leadership, _):
+        monkeypatch.setattr(world.told, "leads", slow)
+        term = leadership.terms.acting_now()
+        world.clock.advance(2 * LEASE)
+        leadership.terms.step_down(term, LeaseLost("a test says so"))
+        until(leadership.terms.is_acting)
+        assert world.told.leading == [True, False, True]
+
+
+def test_who_lost_the_lease_while_the_venue_is_away_waits_for_the_lease_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = RouterWorld(url=f"sqlite:///{tmp_path / 'journal.sqlite'}")
+    with leading(world) as (leadership, run):
+        monkeypatch.setattr(world.venue, "time_offset", Mock(side_effect=VenueUnavailable("away")))
+        world.clock.advance(2 * LEASE)
+        leadership.terms.step_down(leadership.terms.acting_now(), LeaseLost("a test says so"))
+        until(lambda: "waiting for the first reconciliation" in not_leading(leadership.terms))
+        world.clock.advance(2 * LEASE)
+        assert world.journal.acquire(world.policy.account, "other", world.clock(), LEASE) is not None
+        run(leadership.terms.keep)
+        until(lambda: world.told.leading[-1] is False)
+        world.clock.advance(2 * LEASE)
+        until(lambda: world.told.leading[-1])
+
+
+def not_leading(terms: Terms) -> str:
     try:
-        leadership.router()
+        terms.router()
     except NotLeading as problem:
         return str(problem)
     return ""

@@ -244,3 +244,15 @@ def test_a_crash_before_the_shared_commit_decides_again_from_the_old_place() -> 
     router = world.started()
     router.predictions.handle(a_prediction(now=world.clock.now, up=0.3, down=0.3), at(0), more=True)
     assert world.journal.load("paper", START, 1).offsets == {}
+
+
+def test_poison_that_is_met_after_the_term_moves_nothing_of_the_next_one() -> None:
+    world = RouterWorld()
+    old = world.started()
+    old.predictions.handle(a_prediction(up=0.3, down=0.3, now=world.clock.now), at(5), more=True)
+    old.account.end(LeaseLost("another holds it"))
+    new = world.started()
+    with pytest.raises(LeaseLost):
+        old.predictions.poison(at(6), "no prediction")
+    assert new.account.state is TradingState.ACTIVE
+    assert new.account.offsets == {}, "what was read before it was never decided"

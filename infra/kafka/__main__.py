@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from infra.kafka.broker import BrokerPlace, broker_argv, java_env, prepare
-from infra.kafka.jars import JarsMissing, fetch_jars
+from infra.kafka.jars import fetch_jars
 from infra.kafka.topics import TopicsProblem, create_topics
+from infra.maven import MavenProblem
 from infra.place import ServerProblem
 
 
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
             prepare(place)
             argv = broker_argv(place)
             os.execve(argv[0], argv, java_env())
-    except (ServerProblem, JarsMissing, TopicsProblem) as problem:
+    except (ServerProblem, MavenProblem, TopicsProblem) as problem:
         print(problem, file=sys.stderr)
         return 1
     return 0

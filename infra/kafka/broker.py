@@ -46,7 +46,7 @@ class BrokerPlace:
 
 
 class Broker(Daemon):
-    """A broker of this process's own. Its `start` raises `ServerProblem`, `JarsMissing` or `DaemonFailed`."""
+    """A broker of this process's own. Its `start` raises `ServerProblem`, `MavenProblem` or `DaemonFailed`."""
 
     def __init__(self, place: BrokerPlace) -> None:
         self.place = place

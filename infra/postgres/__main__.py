@@ -7,8 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from infra.maven import MavenProblem
 from infra.place import ServerProblem
-from infra.postgres.programs import ProgramsMissing, fetch_programs
+from infra.postgres.programs import fetch_programs
 from infra.postgres.server import PostgresPlace, prepare, server_argv, server_env
 
 
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"ORDER_ROUTING_JOURNAL_URL={place.url()}", flush=True)
             argv = server_argv(place)
             os.execve(argv[0], argv, server_env())
-    except (ServerProblem, ProgramsMissing) as problem:
+    except (ServerProblem, MavenProblem) as problem:
         print(problem, file=sys.stderr)
         return 1
     return 0

@@ -49,7 +49,7 @@ class PostgresPlace:
 
 
 class PostgresServer(Daemon):
-    """A server of this process's own. Its `start` raises `ServerProblem`, `ProgramsMissing` or `DaemonFailed`."""
+    """A server of this process's own. Its `start` raises `ServerProblem`, `MavenProblem` or `DaemonFailed`."""
 
     def __init__(self, place: PostgresPlace) -> None:
         self.place = place

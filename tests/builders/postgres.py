@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from infra.daemon import DaemonFailed, free_port
+from infra.maven import MavenProblem
 from infra.place import ServerProblem
-from infra.postgres.programs import ProgramsMissing
 from infra.postgres.server import PostgresPlace, PostgresServer
 
 SETTING = "TRADING_TEST_POSTGRES"
@@ -51,7 +51,7 @@ def own_server() -> Iterator[PostgresServer]:
     try:
         try:
             server.start()
-        except (ServerProblem, ProgramsMissing, DaemonFailed) as problem:
+        except (ServerProblem, MavenProblem, DaemonFailed) as problem:
             unavailable(f"no PostgreSQL for the journal's tests: {problem}; name one of yours with {SETTING}")
         yield server
     finally:

@@ -13,8 +13,9 @@ import pytest
 
 from infra.daemon import DaemonFailed, free_port
 from infra.kafka.broker import Broker, BrokerPlace, answers, broker_version, prepare
-from infra.kafka.jars import JarsMissing, fetch_jars
+from infra.kafka.jars import fetch_jars
 from infra.kafka.topics import TopicsProblem, create_topics
+from infra.maven import MavenProblem
 from infra.place import ServerProblem
 
 ROOT = Path(__file__).parents[3]
@@ -86,7 +87,7 @@ def test_jars_are_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_maven_is_named_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(JarsMissing, match="apt-get install maven"):
+    with pytest.raises(MavenProblem, match="apt-get install maven"):
         fetch_jars(tmp_path / "jars")
 
 

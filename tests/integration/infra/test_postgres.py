@@ -16,8 +16,9 @@ import psycopg
 import pytest
 
 from infra.daemon import DaemonFailed, free_port
+from infra.maven import MavenProblem
 from infra.place import ServerProblem
-from infra.postgres.programs import ProgramsMissing, fetch_programs, postgres_version
+from infra.postgres.programs import fetch_programs, postgres_version
 from infra.postgres.server import PostgresPlace, PostgresServer, answers, prepare
 from tests.builders.postgres import session
 
@@ -103,7 +104,7 @@ def test_programs_are_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_maven_is_named_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ProgramsMissing, match="apt-get install maven"):
+    with pytest.raises(MavenProblem, match="apt-get install maven"):
         fetch_programs(tmp_path / "programs")
 
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra.prepare import ROOT
+from infra.prepare import ROOT, pip_configuration
 
 LAST_LINES = 30
 # Settings of pip that a build needs too, wherever this user has them (environment, pip.conf).
@@ -116,14 +116,7 @@ def build_env() -> dict[str, str]:
 
 def pip_settings() -> dict[str, str]:
     """Where this user's packages come from, as build arguments. None of them is kept in an image that is built."""
-    said = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
-    found = {}
-    for line in said.splitlines():
-        name, _, value = line.partition("=")
-        setting = PIP_SETTINGS.get(name.rpartition(".")[2])
-        if setting and value.strip("'\""):
-            found[setting] = value.strip("'\"").replace("\\n", " ")
-    return found
+    return {PIP_SETTINGS[name]: value for name, value in pip_configuration(sys.executable) if name in PIP_SETTINGS}
 
 
 def build_argv(image: Image, choice: Choice, env: dict[str, str]) -> list[str]:

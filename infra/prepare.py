@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,16 +109,23 @@ def make_environment() -> None:
 
 def uv_settings() -> dict[str, str]:
     """The user's pip configuration in uv's words; what is already said to uv itself stays."""
-    said = subprocess.run([str(PYTHON), "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
     found: dict[str, str] = {}
-    for line in said.splitlines():
-        name, _, value = line.partition("=")
-        setting = PIP_TO_UV.get(name.rpartition(".")[2])
-        value = value.strip("'\"").replace("\\n", " ")
+    for name, value in pip_configuration(str(PYTHON)):
+        setting = PIP_TO_UV.get(name)
         is_lost_folder = setting == "UV_FIND_LINKS" and "://" not in value and not Path(value).is_dir()
-        if setting and setting not in os.environ and value and not is_lost_folder:
+        if setting and setting not in os.environ and not is_lost_folder:
             found[setting] = value
     return found
+
+
+def pip_configuration(python: str) -> Iterator[tuple[str, str]]:
+    """What pip was taught, by environment or file, as (setting, value), without what is empty."""
+    said = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
+    for line in said.splitlines():
+        name, _, value = line.partition("=")
+        value = value.strip("'\"").replace("\\n", " ")
+        if value:
+            yield name.rpartition(".")[2], value
 
 
 def generate_protos() -> None:

@@ -25,7 +25,8 @@ class Taken(Exception):
 
 class OneWriter(Protocol):
     def take(self, stop: threading.Event) -> None:
-        """Become the writer. Raises Taken, PlaceAway and PlaceProblem; may be called again after these."""
+        """Become the writer, unless `stop` ends the waiting for it. Raises Taken, PlaceAway and PlaceProblem; may be
+        called again after these."""
 
     def check(self) -> None:
         """Raises Taken when another one has become the writer, and PlaceAway when that cannot be seen."""
@@ -49,11 +50,11 @@ class FolderLock:
         with self._folder.telling("locking"):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._held = path.open("w")
-        try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self.release()
-            raise Taken(f"another process writes into {self._folder}") from error
+            try:
+                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                self.release()
+                raise Taken(f"another process writes into {self._folder}") from error
 
     def check(self) -> None:
         pass
@@ -68,7 +69,7 @@ class Claim:
     file, and stops. A bucket cannot do more: pyarrow has no conditional PUT (docs/decisions says what that leaves).
 
     Unless the one before gave its claim up, `take` waits `takeover_s` for its last file to arrive or fail, so that
-    what is listed afterwards is all of it."""
+    what is listed afterwards is all of it. Stopped meanwhile, it leaves the waiting to whoever comes next."""
 
     def __init__(self, place: Place, takeover_s: float) -> None:
         self._place = place
@@ -85,7 +86,8 @@ class Claim:
         if self._before and not self._before.get("given_up"):
             said = "taking over from a writer that did not give up"
             log.warning(said, waits_s=self._takeover_s, **_named(self._before))
-            stop.wait(self._takeover_s)
+            if stop.wait(self._takeover_s):
+                return
         self._before = {}
         self.check()
 
@@ -99,7 +101,7 @@ class Claim:
 
     def release(self) -> None:
         """So that the next one need not wait."""
-        if self._before is not None and self._read().get("writer") == self._writer:
+        if self._before == {} and self._read().get("writer") == self._writer:
             self._write(given_up=True)
 
     def _read(self) -> dict[str, object]:

@@ -82,9 +82,10 @@ class ParquetFiles:
         start = max(known, default=0)
         return start if archived is not None and start < archived else None
 
-    def archived(self, partition: Partition, from_offset: int) -> list[ArchivedRecord]:
+    def archived(self, partition: Partition, from_offset: int) -> Iterator[ArchivedRecord]:
+        """One after the other: without a progress file it is all that there is."""
         with self._explaining():
-            return list(self._reader.records(partition.topic, partition.number, from_offset, allow_holes=True))
+            yield from self._reader.records(partition.topic, partition.number, from_offset, allow_holes=True)
 
     def note_times(self, partition: Partition, offset: int, times: MarketTimes) -> None:
         key = (times.instrument, times.session)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client.parser import text_string_to_metric_families
 
 from infra.daemon import free_port
 from libs.runtime.kafka import KafkaConfig, Record, open_consumer
@@ -96,6 +98,16 @@ class ServiceProcess:
 
     def said(self) -> str:
         return self.log.read_text()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of one sample; 0 while there is none."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5.0) as answer:
+            text = answer.read().decode()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name == name and labels.items() <= sample.labels.items():
+                    return float(sample.value)
+        return 0.0
 
     def kill(self) -> None:
         """SIGKILL: nothing of it gets a chance to finish."""

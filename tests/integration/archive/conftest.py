@@ -16,10 +16,20 @@ ROLLS_FAST = {"ROLL_SECONDS": "0.05", "ROLL_ROWS": "200", "TAKEOVER_SECONDS": "0
 
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    """An S3 of this run's own; a test that cuts its line or checks keys takes one of its own instead."""
+    """An S3 of this run's own; a test that does something to it takes `own_store` instead."""
     store = ObjectStore(tmp_path_factory.mktemp("objects"))
     store.start()
     yield store
+    store.stop()
+
+
+@pytest.fixture
+def own_store(tmp_path: Path) -> Iterator[ObjectStore]:
+    """An S3 of this test's own: its line may be cut, it may hang, and it may check keys."""
+    store = ObjectStore(tmp_path)
+    store.start()
+    yield store
+    store.wake()
     store.stop()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,15 +45,6 @@ def test_a_place_that_it_cannot_go_on_from_is_named(service: ServiceProcess, spo
     ends_saying(service, damage(spot, how), "move")
 
 
-@pytest.fixture
-def watchful(tmp_path: Path) -> Iterator[ObjectStore]:
-    """A store that checks keys, once `check_keys` was called."""
-    store = ObjectStore(tmp_path)
-    store.start()
-    yield store
-    store.stop()
-
-
 def test_a_bucket_that_is_not_there_is_named(kafka: KafkaConfig, object_store: ObjectStore, tmp_path: Path) -> None:
     spot = Spot("s3://no-such-bucket/x", object_store.environment())
     words = f"s3://no-such-bucket/x: no bucket 'no-such-bucket' at {object_store.endpoint}"
@@ -69,18 +59,18 @@ def test_an_address_that_is_none_is_named(kafka: KafkaConfig, tmp_path: Path, ad
 
 
 def test_keys_are_named_when_they_are_wrong_or_may_too_little(
-    kafka: KafkaConfig, watchful: ObjectStore, tmp_path: Path
+    kafka: KafkaConfig, own_store: ObjectStore, tmp_path: Path
 ) -> None:
-    address = watchful.new_bucket()
+    address = own_store.new_bucket()
     reads = ("s3:GetObject", "s3:ListBucket", "s3:HeadBucket")
-    reader, writer = watchful.new_user(*reads), watchful.new_user(*reads, "s3:PutObject")
-    watchful.check_keys()
+    reader, writer = own_store.new_user(*reads), own_store.new_user(*reads, "s3:PutObject")
+    own_store.check_keys()
     for name, environment, words in (
-        ("wrong", watchful.environment(("wrong", "wrong")), "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-        ("read-only", watchful.environment(reader), "refuses PutObject: ACCESS_DENIED"),
+        ("wrong", own_store.environment(("wrong", "wrong")), "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ("read-only", own_store.environment(reader), "refuses PutObject: ACCESS_DENIED"),
     ):
         ends_saying(an_archive(kafka, Spot(address, environment), tmp_path / name), words, address)
-    allowed = an_archive(kafka, Spot(address, watchful.environment(writer)), tmp_path / "writer")
+    allowed = an_archive(kafka, Spot(address, own_store.environment(writer)), tmp_path / "writer")
     allowed.start()
     try:
         wait_for(lambda: "waiting for the broker and its topics" in allowed.said(), why="it needs no more than these")

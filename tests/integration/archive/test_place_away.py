@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import re
 import resource
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
@@ -28,12 +26,9 @@ BACK = "the archive's place takes files again"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[ObjectStore]:
-    store = ObjectStore(tmp_path)
-    store.start()
-    yield store
-    store.wake()
-    store.stop()
+def spot(own_store: ObjectStore) -> Spot:
+    """Of `service`: in a bucket that can go away."""
+    return Spot(own_store.new_bucket(), own_store.environment())
 
 
 @contextmanager
@@ -60,9 +55,13 @@ def writing(kafka: KafkaConfig, size: int = 10) -> Iterator[None]:
 
 
 def refused(service: ServiceProcess, reason: str) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{service.metrics_port}/metrics", timeout=5.0) as answer:
-        found = re.search(rf'^archive_refused_total{{reason="{reason}"}} (\S+)$', answer.read().decode(), re.M)
-    return float(found[1]) if found else 0.0
+    return service.metric("archive_refused_total", reason=reason)
+
+
+def archives_and_then_waits(service: ServiceProcess, spot: Spot, leaves: Callable[[], object]) -> None:
+    wait_for(partial(holds, spot.place, PREDICTIONS, 100), why="it archives")
+    leaves()
+    wait_for(lambda: WAITING in service.said(), why="it says that it waits")
 
 
 def has_everything_once(kafka: KafkaConfig, spot: Spot) -> None:
@@ -89,59 +88,40 @@ def come_back(store: ObjectStore, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["refuses", "cut in the middle", "hangs"])
 def test_a_store_that_goes_away_is_waited_for(
-    kafka_prefix: KafkaConfig, store: ObjectStore, tmp_path: Path, how: str
+    kafka_prefix: KafkaConfig, own_store: ObjectStore, service: ServiceProcess, spot: Spot, how: str
 ) -> None:
-    spot = Spot(store.new_bucket(), store.environment())
-    service = an_archive(kafka_prefix, spot, tmp_path / "log")
-    try:
-        service.start(wait=True)
-        with writing(kafka_prefix):
-            wait_for(partial(holds, spot.place, PREDICTIONS, 100), why="it archives")
-            go_away(store, how)
-            wait_for(lambda: WAITING in service.said(), why="it says that it waits")
-            assert f"{spot.address} at {store.endpoint} does not answer" in service.said()
-            wait_for(lambda: refused(service, "away") >= 2, why="it counts its tries")
-            come_back(store, how)
-            wait_for(lambda: BACK in service.said(), why="it goes on")
-        has_everything_once(kafka_prefix, spot)
-        assert service.stop() == 0
-    finally:
-        service.kill()
+    service.start(wait=True)
+    with writing(kafka_prefix):
+        archives_and_then_waits(service, spot, partial(go_away, own_store, how))
+        assert f"{spot.address} at {own_store.endpoint} does not answer" in service.said()
+        wait_for(lambda: refused(service, "away") >= 2, why="it counts its tries")
+        come_back(own_store, how)
+        wait_for(lambda: BACK in service.said(), why="it goes on")
+    has_everything_once(kafka_prefix, spot)
+    assert service.stop() == 0
 
 
 def test_a_store_that_is_not_there_yet_is_waited_for(
-    kafka_prefix: KafkaConfig, store: ObjectStore, tmp_path: Path
+    own_store: ObjectStore, service: ServiceProcess, spot: Spot
 ) -> None:
-    spot = Spot(store.new_bucket(), store.environment())
-    service = an_archive(kafka_prefix, spot, tmp_path / "log")
-    store.cut()
-    try:
-        service.start()
-        wait_for(lambda: WAITING in service.said(), why="it says that it waits")
-        store.mend()
-        service.wait_ready()
-    finally:
-        service.kill()
+    own_store.cut()
+    service.start()
+    wait_for(lambda: WAITING in service.said(), why="it says that it waits")
+    own_store.mend()
+    service.wait_ready()
 
 
 def test_stopping_while_the_store_is_away_ends_soon_and_loses_nothing(
-    kafka_prefix: KafkaConfig, store: ObjectStore, tmp_path: Path
+    kafka_prefix: KafkaConfig, own_store: ObjectStore, service: ServiceProcess, spot: Spot
 ) -> None:
-    spot = Spot(store.new_bucket(), store.environment())
-    service = an_archive(kafka_prefix, spot, tmp_path / "log")
-    try:
-        service.start(wait=True)
-        with writing(kafka_prefix):
-            wait_for(partial(holds, spot.place, PREDICTIONS, 100), why="it archives")
-            store.hang()
-            wait_for(lambda: WAITING in service.said(), why="it says that it waits")
-            assert service.stop() == 0
-        assert "the next start reads it again" in service.said()
-        store.wake()
-        service.start(wait=True)
-        has_everything_once(kafka_prefix, spot)
-    finally:
-        service.kill()
+    service.start(wait=True)
+    with writing(kafka_prefix):
+        archives_and_then_waits(service, spot, own_store.hang)
+        assert service.stop() == 0
+    assert "the next start reads it again" in service.said()
+    own_store.wake()
+    service.start(wait=True)
+    has_everything_once(kafka_prefix, spot)
 
 
 def test_a_folder_without_room_is_waited_for(kafka_prefix: KafkaConfig, tmp_path: Path) -> None:

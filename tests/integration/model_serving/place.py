@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-from prometheus_client.parser import text_string_to_metric_families
 
 from libs.bundle.keys import generate
 from libs.runtime.kafka import KafkaConfig
@@ -57,16 +54,6 @@ class Place(ServiceProcess):
 
     def refusal(self, version: int) -> str | None:
         return next((entry.reason for entry in self.describe().refused if entry.version == version), None)
-
-    def metric(self, name: str, **labels: str) -> float:
-        """The value of one sample; 0 while there is none."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5.0) as answer:
-            text = answer.read().decode()
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if sample.name == name and labels.items() <= sample.labels.items():
-                    return float(sample.value)
-        return 0.0
 
     def version(self, name: str, **changes: Any) -> int:
         """A registered version of a valid bundle, signed with this place's keys unless told otherwise."""

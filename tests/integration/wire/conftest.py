@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.integration.archive.conftest import object_store, spot
+from tests.integration.archive.conftest import object_store, own_store, spot
 
-__all__ = ["object_store", "spot"]
+__all__ = ["object_store", "own_store", "spot"]

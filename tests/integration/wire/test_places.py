@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -129,21 +128,16 @@ def test_a_run_too_large_for_one_request_becomes_several_files(object_store: Obj
 
 
 @pytest.mark.parametrize("passed", [0, 100, 100_000, 3_000_000])
-def test_a_line_cut_in_the_middle_of_a_file_leaves_nothing_of_it(passed: int, tmp_path: Path) -> None:
-    store = ObjectStore(tmp_path)
-    store.start()
-    try:
-        spot, run = Spot(store.new_bucket(), store.environment()), records(range(2), size=3_000_000)
-        store.cut_after(passed)
-        with pytest.raises(PlaceAway, match=f"at {store.endpoint} does not answer") as said:
-            ArchiveWriter(spot.place).write(run)
-        assert said.value.reason == "away"
-        store.mend()
-        assert list(ArchiveReader(spot.place).records(TOPIC)) == []
+def test_a_line_cut_in_the_middle_of_a_file_leaves_nothing_of_it(passed: int, own_store: ObjectStore) -> None:
+    spot, run = Spot(own_store.new_bucket(), own_store.environment()), records(range(2), size=3_000_000)
+    own_store.cut_after(passed)
+    with pytest.raises(PlaceAway, match=f"at {own_store.endpoint} does not answer") as said:
         ArchiveWriter(spot.place).write(run)
-        assert list(ArchiveReader(spot.place).records(TOPIC)) == run
-    finally:
-        store.stop()
+    assert said.value.reason == "away"
+    own_store.mend()
+    assert list(ArchiveReader(spot.place).records(TOPIC)) == []
+    ArchiveWriter(spot.place).write(run)
+    assert list(ArchiveReader(spot.place).records(TOPIC)) == run
 
 
 @pytest.mark.parametrize("address", ["gs://bucket/x", "S3://bucket/x", "", "s3:/bucket", "file:///x"])

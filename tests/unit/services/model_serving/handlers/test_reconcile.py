@@ -322,11 +322,7 @@ def test_a_restart_serves_from_the_cache_with_the_registry_away(world: World) ->
 
 
 def test_a_restart_without_cache_fetches_the_last_accepted_although_the_wish_is_refused(world: World) -> None:
-    world.wish(1)
-    world.step()
-    world.admission.no[2] = "INTEGRITY_MISSING"
-    world.wish(2)
-    world.step()
+    refused(world)
     world.cache.only(frozenset())
     world.registry.away = True
     world.restart()

@@ -16,13 +16,11 @@ from libs.wire.places import PlaceAway, PlaceProblem
 from libs.wire.progress import ProgressUnreadable
 from pipelines.retrain.adapters.run_folder import NotYet, RunError
 from pipelines.retrain.adapters.scored_table import TableError
+from pipelines.retrain.command.codes import A_PERSON_MUST_ACT, TRY_AGAIN
 from pipelines.retrain.gates.policy import PolicyError
 
 LAST_WORDS = Path("/dev/termination-log")  # a pod's own: what it holds becomes the pod's, and the workflow's, message
 MESSAGE_BYTES = 3000
-DONE = 0  # a refusal by the gate too
-A_PERSON_MUST_ACT = 1  # data or settings: the same call would end the same
-TRY_AGAIN = 75  # broker, MLflow or archive are away; EX_TEMPFAIL of sysexits.h
 EXPECTED = (
     RunError, LabelRefused, TooFewRows, PolicyError, TableError, BundleError, ArchiveDamaged, MalformedMessage,
     ProgressUnreadable, PlaceAway, PlaceProblem, ValidationError, OSError,

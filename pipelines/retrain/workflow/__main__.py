@@ -5,29 +5,77 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.live import Live
 
+from pipelines.retrain.command.codes import A_PERSON_MUST_ACT, DONE, TRY_AGAIN
+from pipelines.retrain.command.options import gathered
 from pipelines.retrain.workflow.live import changes, runs_table, steps_table, verdict_lines
 from pipelines.retrain.workflow.render import stale, write
 from pipelines.retrain.workflow.server import ArgoAway, ArgoProblem, ArgoServer, Run
 
-DONE, A_PERSON_MUST_ACT, TRY_AGAIN = 0, 1, 75
 POLL_S, AWAY_S = 2.0, 120.0
 SHOWN_RUNS = 20
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
-Namespace = Annotated[str, typer.Option("--namespace", "-n", envvar="ARGO_NAMESPACE", help="of the release")]
-Server = Annotated[str, typer.Option(envvar="ARGO_SERVER", help="address of the Argo server")]
-Token = Annotated[str, typer.Option(envvar="ARGO_TOKEN", help="of a user whom the server lets in")]
-Insecure = Annotated[bool, typer.Option("--insecure", help="do not check the server's certificate")]
-Template = Annotated[str, typer.Option(help="<release>-retrain")]
-HERE, LOCAL, USUAL = "default", "http://localhost:2746", "trading-platform-retrain"
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Which run is started."""
+
+    window: Annotated[str, typer.Option(help="as 60m or 26w; else the release's")] = ""
+    until: Annotated[str, typer.Option(help="end of the window: now, or 2026-11-22T00:00:00Z")] = ""
+    set_: Annotated[list[str], typer.Option("--set", help="another parameter, as policy=demo; may be repeated")] = (
+        field(default_factory=list)
+    )
+    watching: Annotated[bool, typer.Option("--watch", help="watch it until it ends")] = False
+
+    def parameters(self) -> dict[str, str]:
+        """Raises ArgoProblem for a --set that sets nothing."""
+        chosen = {name: text for name, text in (("window", self.window), ("until", self.until)) if text}
+        for one in self.set_:
+            name, equals, text = one.partition("=")
+            if not equals:
+                raise ArgoProblem(f"--set {one}: expected name=value, as policy=demo")
+            chosen[name] = text
+        return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class NameOptions:
+    """Which run is looked at."""
+
+    name: Annotated[str, typer.Argument(help="of the workflow; the newest without it")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Who is asked, and about what."""
+
+    template: Annotated[str, typer.Option(help="<release>-retrain")] = "trading-platform-retrain"
+    namespace: Annotated[str, typer.Option("--namespace", "-n", envvar="ARGO_NAMESPACE", help="of the release")] = (
+        "default"
+    )
+    server: Annotated[str, typer.Option(envvar="ARGO_SERVER", help="address of the Argo server")] = (
+        "http://localhost:2746"
+    )
+    token: Annotated[str, typer.Option(envvar="ARGO_TOKEN", help="of a user whom the server lets in")] = ""
+    insecure: Annotated[bool, typer.Option("--insecure", help="do not check the server's certificate")] = False
+
+    def ask(self, work: Callable[[ArgoServer], int]) -> NoReturn:
+        """Ends the process with what `work` returns, or with the code of what the server said."""
+        try:
+            code = work(ArgoServer(self.server, self.token, self.namespace, verify=not self.insecure))
+        except ArgoProblem as problem:
+            print(f"workflow: {problem}", file=sys.stderr)
+            raise typer.Exit(TRY_AGAIN if isinstance(problem, ArgoAway) else A_PERSON_MUST_ACT) from None
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -42,70 +90,45 @@ def render(check: Annotated[bool, typer.Option("--check", help="only say what is
         print(path)
 
 
-@app.command()
-def submit(
-    window: Annotated[str, typer.Option(help="as 60m or 26w; else the release's")] = "",
-    until: Annotated[str, typer.Option(help="end of the window: now, or 2026-11-22T00:00:00Z")] = "",
-    set_: Annotated[list[str], typer.Option("--set", help="another parameter, as policy=demo; may be repeated")] = [],  # noqa: B006
-    watching: Annotated[bool, typer.Option("--watch", help="watch it until it ends")] = False,
-    template: Template = USUAL,
-    namespace: Namespace = HERE,
-    server: Server = LOCAL,
-    token: Token = "",
-    insecure: Insecure = False,
-) -> None:
+def submit(run: RunOptions, asked: ServerOptions) -> None:
     """Start a retraining now; the same window twice registers one version."""
 
     def work(argo: ArgoServer) -> int:
-        chosen = {name: text for name, text in (("window", window), ("until", until)) if text}
-        for one in set_:
-            name, equals, text = one.partition("=")
-            if not equals:
-                raise ArgoProblem(f"--set {one}: expected name=value, as policy=demo")
-            chosen[name] = text
-        made = argo.submit(template, chosen)
+        made = argo.submit(asked.template, run.parameters())
         print(made, flush=True)
-        return _watch(argo, made) if watching else DONE
+        return _watch(argo, made) if run.watching else DONE
 
-    _asking(ArgoServer(server, token, namespace, verify=not insecure), work)
+    asked.ask(work)
 
 
-@app.command()
-def watch(
-    name: Annotated[str, typer.Argument(help="of the workflow; the newest without it")] = "",
-    template: Template = USUAL,
-    namespace: Namespace = HERE,
-    server: Server = LOCAL,
-    token: Token = "",
-    insecure: Insecure = False,
-) -> None:
+def watch(run: NameOptions, asked: ServerOptions) -> None:
     """A live table of its steps until it ends: 0 when it succeeded (a refusal too, with its reasons), else 1."""
 
     def work(argo: ArgoServer) -> int:
-        runs = [] if name else argo.runs(template)
-        if not name and not runs:
-            raise ArgoProblem(f"no workflow of {template} in namespace {namespace} yet: `submit` starts one")
-        return _watch(argo, name or runs[0].name)
+        runs = [] if run.name else argo.runs(asked.template)
+        if not run.name and not runs:
+            raise ArgoProblem(
+                f"no workflow of {asked.template} in namespace {asked.namespace} yet: `submit` starts one"
+            )
+        return _watch(argo, run.name or runs[0].name)
 
-    _asking(ArgoServer(server, token, namespace, verify=not insecure), work)
+    asked.ask(work)
 
 
-@app.command(name="list")
-def list_(
-    template: Template = USUAL,
-    namespace: Namespace = HERE,
-    server: Server = LOCAL,
-    token: Token = "",
-    insecure: Insecure = False,
-) -> None:
+def list_(asked: ServerOptions) -> None:
     """The newest runs and what they registered."""
 
     def work(argo: ArgoServer) -> int:
         console = Console(width=None if sys.stdout.isatty() else 220)
-        console.print(runs_table(argo.runs(template)[:SHOWN_RUNS], datetime.now(UTC)))
+        console.print(runs_table(argo.runs(asked.template)[:SHOWN_RUNS], datetime.now(UTC)))
         return DONE
 
-    _asking(ArgoServer(server, token, namespace, verify=not insecure), work)
+    asked.ask(work)
+
+
+app.command("submit")(gathered(submit, (RunOptions, ServerOptions)))
+app.command("watch")(gathered(watch, (NameOptions, ServerOptions)))
+app.command("list")(gathered(list_, (ServerOptions,)))
 
 
 def _watch(argo: ArgoServer, name: str) -> int:
@@ -148,15 +171,6 @@ def _patiently(argo: ArgoServer, name: str, tell: Callable[[str], None]) -> Run:
                 raise
             tell(f"{str(error).split('. ')[0]}; trying again")
             time.sleep(POLL_S)
-
-
-def _asking(argo: ArgoServer, work: Callable[[ArgoServer], int]) -> None:
-    try:
-        code = work(argo)
-    except ArgoProblem as problem:
-        print(f"workflow: {problem}", file=sys.stderr)
-        raise typer.Exit(TRY_AGAIN if isinstance(problem, ArgoAway) else A_PERSON_MUST_ACT) from None
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,24 @@ def test_both_manifests_come_back_from_heras_models_as_they_were() -> None:
     assert yaml.safe_load(cron.to_yaml()) == CRON
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["submit", "--set", "policy"], 1, "--set policy: expected name=value, as policy=demo"),
+        (["submit", "--set", "policy=demo", "--set", "seed=7", "--window", "60m"], 75, "does not answer"),
+        (["watch", "one-run"], 75, "does not answer"),
+        (["list"], 75, "does not answer"),
+    ],
+)
+def test_a_server_that_is_away_may_come_back_and_a_wrong_word_does_not(
+    words: list[str], code: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.retrain.workflow.__main__.AWAY_S", 0.0)
+    result = CliRunner().invoke(workflow, [*words, "-n", "there", "--server", "http://127.0.0.1:9", "--insecure"])
+    assert result.exit_code == code
+    assert message in result.stderr
+
+
 @pytest.mark.parametrize("name", sorted(STEPS))
 def test_every_call_is_one_that_the_pipeline_knows(name: str, tmp_path: Path) -> None:
     """Parsed by the command line itself; the step then fails on what is not there, never on an option."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import grpc
 from opentelemetry.context import Context as Context
@@ -15,6 +15,11 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 HEADER = "traceparent"  # W3C; only records of sampled traces carry it
 W3C = TraceContextTextMapPropagator()
+Kind = Literal["PRODUCER", "CONSUMER", "CLIENT", "SERVER"]
+if TYPE_CHECKING:  # it is generic in the stubs alone
+    Interceptor = grpc.ServerInterceptor[Any, Any]
+else:
+    Interceptor = grpc.ServerInterceptor
 
 
 class Hop:
@@ -59,13 +64,7 @@ class Tracer:
                     return context if get_current_span(context).get_span_context().trace_flags.sampled else None
         return None
 
-    def hop(
-        self,
-        name: str,
-        began_ns: int,
-        kind: Literal["PRODUCER", "CONSUMER", "CLIENT", "SERVER"],
-        trace: Context | None = None,
-    ) -> Hop:
+    def hop(self, name: str, began_ns: int, kind: Kind, trace: Context | None = None) -> Hop:
         """Begin a span in a trace that was heard, or (None) the first of a new one. Only for a tracer that is on."""
         assert self._make is not None, "neither `samples` nor `heard` said so"
         return Hop(self._make.start_span(name, trace or Context(), SpanKind[kind], start_time=began_ns))
@@ -84,7 +83,7 @@ def open_tracer(service: str, endpoint: str, ratio: float) -> Tracer:
     return Tracer(outbound.span_maker(), ratio, outbound.close)
 
 
-class TracedCalls(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs alone
+class TracedCalls(Interceptor):
     """A span for each unary call whose caller sent the context of a sampled trace in its metadata."""
 
     def __init__(self, tracer: Tracer, wall_ns: Callable[[], int] = time.time_ns) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Tracer
 
@@ -38,7 +38,7 @@ class Outbound(SpanProcessor):
         self._reached = True
         self._why = LastWords()
         LIBRARY.handlers, LIBRARY.propagate = [self._why], False  # it repeats itself every second
-        self._exporter = OTLPSpanExporter(self._endpoint, timeout=TIMEOUT_S)
+        self._exporter: SpanExporter = OTLPSpanExporter(self._endpoint, timeout=TIMEOUT_S)
         counts = metrics.counter("service_spans_total")
         self._counts = {outcome: counts.labels(service, outcome) for outcome in ("exported", "failed", "dropped")}
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
@@ -61,7 +61,7 @@ class Outbound(SpanProcessor):
         """Send what is left, for two seconds at most."""
         self._stop.set()
         self._thread.join(FAREWELL_S)
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self._exporter.shutdown()
 
     def _run(self) -> None:
         last = False

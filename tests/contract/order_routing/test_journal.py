@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,27 +22,20 @@ from services.order_routing.adapters.schema import migrate, open_database
 from services.order_routing.domain import InputAt
 from services.order_routing.ports import Balances, Entry, JournalProblem, Keep, Lease, LeaseLost
 from tests.builders.orders import START, a_fill, a_prediction, an_order
-from tests.builders.postgres import Databases
 from tests.fakes.router_world import RouterWorld
 
 SECOND = 1_000_000_000
 LEASE = 3 * SECOND
 
-
 Open = Callable[[], SqlJournal]  # the same journal again, as another process would open it
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'journal.sqlite'}"
-    else:
-        server: Databases = request.getfixturevalue("postgres")
-        url = server.make()
+@pytest.fixture
+def opened(address: str) -> Iterator[Open]:
     journals: list[SqlJournal] = []
 
     def open_again() -> SqlJournal:
-        engine = open_database(url)
+        engine = open_database(address)
         migrate(engine)
         journals.append(SqlJournal(engine))
         return journals[-1]

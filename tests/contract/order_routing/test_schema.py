@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,20 +20,11 @@ from services.order_routing.adapters.journal import SqlJournal
 from services.order_routing.adapters.tables import metadata
 from services.order_routing.ports import Entry
 from tests.builders.orders import START, an_order
-from tests.builders.postgres import Databases
-
-Open = Callable[[], Engine]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """An empty database."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'journal.sqlite'}"
-    else:
-        server: Databases = request.getfixturevalue("postgres")
-        url = server.make()
-    engine = open_engine(url)
+@pytest.fixture
+def engine(address: str) -> Iterator[Engine]:
+    engine = open_engine(address)
     yield engine
     engine.dispose()
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_nothing_is_lost_or_doubled_when_the_broker_goes_and_comes(
         broker.start()
         after = [router.predict(*signal) for signal in ((0.1, 0.6), (0.6, 0.1))]
         for prediction in after:
-            wait_for(lambda prediction=prediction: router.settled(prediction), 30.0, "an end after the outage")  # type: ignore[misc]
+            wait_for(partial(router.settled, prediction), 30.0, "an end after the outage")
         wait_for(lambda: told(router) == journaled(router) or None, 30.0, "the topic has what the journal has")
         time.sleep(3.0)  # what was sent twice would land by now
         sequences = told(router)

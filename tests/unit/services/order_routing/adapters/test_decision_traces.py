@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-
-import pytest
 
 from libs.runtime.tracing import HEADER, OFF, open_tracer
 from services.order_routing.adapters.decision_traces import DecisionTraces
@@ -14,14 +11,6 @@ from tests.builders.orders import a_prediction
 from tests.fakes.collector import Collector
 
 SAMPLED = ((HEADER, b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),)
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    collector = Collector()
-    collector.start()
-    yield collector
-    collector.stop()
 
 
 def test_what_is_not_sampled_is_not_followed(collector: Collector) -> None:

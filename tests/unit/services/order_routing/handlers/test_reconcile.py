@@ -175,10 +175,10 @@ def test_news_of_nobodys_order_is_left_to_reconciliation() -> None:
     assert state_of(router) is TradingState.ACTIVE
 
 
-def test_the_invariants_are_checked_against_new_rows_only() -> None:
+def test_the_invariants_are_checked_against_new_rows_only(monkeypatch: pytest.MonkeyPatch) -> None:
     world = RouterWorld()
     router = world.started()
-    world.journal.load = lambda *_: pytest.fail("read as a whole")  # type: ignore[method-assign]
+    monkeypatch.setattr(world.journal, "load", lambda *_: pytest.fail("read as a whole"))
     for offset in range(3):
         up, down = ((0.6, 0.1), (0.1, 0.6))[offset % 2]
         router.predictions.handle(

@@ -9,7 +9,6 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psycopg
@@ -19,12 +18,13 @@ from infra.demo.source import Session, Source
 from libs.runtime.kafka import KafkaConfig, Record, open_consumer
 from tests.cluster.cluster import Cluster
 from tests.cluster.commands import CommandFailed
-from tests.cluster.forward import Forwards
+from tests.cluster.forward import Forward
 from tests.cluster.waiting import insisted
 from tests.e2e.audit import Venue, marked_topics, read_topic
 
 Offsets = dict[tuple[str, int], int]  # the next offset by topic and partition
 OPENS_S = 5.0  # a new forward to a pod that is there
+COPIED_S = 180.0  # the archive's files
 JOURNAL_USER, JOURNAL_NAME = "platform", "journal"
 
 
@@ -47,38 +47,31 @@ class Accounts:
 
     def __init__(self, cluster: Cluster, topic_prefix: str, broker_port: int) -> None:
         self._cluster = cluster
-        self.forwards = Forwards(cluster.namespace)
-        self._ports: dict[tuple[str, int], int] = {}
+        self._ways: dict[tuple[str, int], Forward] = {}
         self._broker_port = broker_port
         self.kafka = KafkaConfig(f"localhost:{broker_port}", "confluent", topic_prefix)
         self.journal = PostgresJournal(self._journal_address)
         self._folder = tempfile.TemporaryDirectory(prefix="cluster-test-")
 
     def close(self) -> None:
-        self.forwards.close()
+        for way in self._ways.values():
+            way.close()
         self._folder.cleanup()
-
-    def __enter__(self) -> Accounts:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # --- ways in
 
-    def reach(self, component: str, remote: int) -> str:
-        """host:port of this machine that leads to a component's port, whichever pod it has."""
-        local = self._ports.setdefault((component, remote), free_port())
-        way = self.forwards.to(f"svc/{self._cluster.release}-{component}", remote, local)
+    def reach(self, component: str, remote: int, local: int = 0) -> str:
+        """host:port of this machine (0: a free one) that leads to a component's port, whichever pod it has."""
+        if (component, remote) not in self._ways:
+            target = f"svc/{self._cluster.release}-{component}"
+            self._ways[component, remote] = Forward(self._cluster.namespace, target, local or free_port(), remote)
+        way = self._ways[component, remote]
         way.opened(OPENS_S)
         return way.address
 
     def reach_broker(self) -> KafkaConfig:
         """The broker's listener that announces itself as localhost."""
-        self._ports["kafka", self._broker_port] = self._broker_port
-        self.reach("kafka", self._broker_port)
+        self.reach("kafka", self._broker_port, self._broker_port)
         return self.kafka
 
     def _journal_address(self) -> str:
@@ -136,7 +129,10 @@ class Accounts:
         pod = self._cluster.pod("archive")
         argv = ["kubectl", "-n", self._cluster.namespace, "exec", pod.name, "-c", "archive", "--"]
         argv += ["tar", "-cf", "-", "-C", "/archive", "."]
-        done = subprocess.run(argv, capture_output=True, timeout=180)
+        try:
+            done = subprocess.run(argv, capture_output=True, timeout=COPIED_S)
+        except subprocess.TimeoutExpired as error:
+            raise CommandFailed(argv, f"not within {COPIED_S:.0f} s") from error
         if done.returncode != 0:
             raise CommandFailed(argv, done.stderr.decode(errors="replace"))
         place = Path(tempfile.mkdtemp(dir=self._folder.name))

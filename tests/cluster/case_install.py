@@ -16,7 +16,7 @@ def install(platform: Platform) -> list[str]:
     release, began = platform.release, time.monotonic()
     seen: list[str] = []
 
-    def stage(name: str, look: Callable[[], bool | NotYet]) -> None:
+    def stage(name: str, look: Callable[[], object]) -> None:
         until(name, look, MOST_S - (time.monotonic() - began), pause=2.0)
         seen.append(f"{name} {time.monotonic() - began:.0f} s")
         platform.say(seen[-1])
@@ -25,8 +25,8 @@ def install(platform: Platform) -> list[str]:
     seen.append(f"helm's answer {time.monotonic() - began:.0f} s")
     platform.say(seen[-1])
     job = f"{release.name}-topics-r{release.revision}"
-    stage("topics", lambda: bool(platform.cluster.wait_for_job(job, MOST_S)))
-    stage("pods ready", lambda: bool(platform.ready(MOST_S)) or True)
+    stage("topics", lambda: platform.cluster.wait_for_job(job, MOST_S))
+    stage("pods ready", lambda: platform.ready(MOST_S))
     stage("first model accepted", lambda: _first_model(platform))
     stage("first order", lambda: _at_least_one(platform, "orders"))
     stage("first fill", lambda: _at_least_one(platform, "executions"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -52,8 +53,6 @@ class Cluster:
         return ready[-1]
 
     def secret(self, name: str) -> dict[str, bytes]:
-        import base64
-
         return {key: base64.b64decode(text) for key, text in self.get("secret", name)["data"].items()}
 
     def events(self, name: str) -> list[str]:

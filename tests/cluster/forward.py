@@ -46,15 +46,11 @@ class Forward:
                 return True
         return False
 
-    def renew(self) -> None:
-        """End the present connection; the next one looks for the component's pod anew."""
+    def close(self) -> None:
         with self._lock:
+            self._closed.set()
             if self._process is not None:
                 self._process.kill()
-
-    def close(self) -> None:
-        self._closed.set()
-        self.renew()
         self._thread.join(timeout=5)
 
     def __enter__(self) -> Forward:
@@ -66,8 +62,10 @@ class Forward:
         self.close()
 
     def _keep(self) -> None:
-        while not self._closed.is_set():
+        while True:
             with self._lock:
+                if self._closed.is_set():
+                    return
                 process = self._process = subprocess.Popen(
                     self._argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent
                 )
@@ -83,27 +81,3 @@ def is_broken(line: str) -> bool:
     """Whether kubectl says that the pod is gone, not that one of many connections to it has ended."""
     said = line.lower()
     return any(word in said for word in BROKEN) and not any(word in said for word in OF_ONE_CONNECTION)
-
-
-class Forwards:
-    """Every forward of one namespace, opened when first asked for."""
-
-    def __init__(self, namespace: str) -> None:
-        self._namespace = namespace
-        self._open: dict[tuple[str, int], Forward] = {}
-
-    def to(self, target: str, remote: int, local: int) -> Forward:
-        """The forward to `svc/name` or `pod/name`; `local` counts where it is not open yet."""
-        if (target, remote) not in self._open:
-            self._open[target, remote] = Forward(self._namespace, target, local, remote)
-        return self._open[target, remote]
-
-    def drop(self, target: str, remote: int) -> None:
-        found = self._open.pop((target, remote), None)
-        if found is not None:
-            found.close()
-
-    def close(self) -> None:
-        for one in self._open.values():
-            one.close()
-        self._open.clear()

@@ -68,10 +68,15 @@ class Platform:
         self.cluster.wait_for_pods(self.wanted, seconds)
         return time.monotonic() - began
 
-    def wait_for_fills(self, more: int, seconds: float) -> int:
-        """Until the journal has `more` fills than now; returns how many it has then."""
-        before = until("the journal", self.fills, 60.0)
-        return self._until_greater("fills", self.fills, before + more, seconds)
+    def wait_for_fills(self, more: int, seconds: float) -> None:
+        """Until the journal has `more` fills than now."""
+        wanted = until("the journal", self.fills, 60.0) + more
+
+        def look() -> bool | NotYet:
+            now = self.fills()
+            return True if now >= wanted else NotYet(f"{now} fills, {self.why_quiet()}")
+
+        until(f"{wanted} fills", look, seconds, pause=2.0)
 
     def wait_for_flow(self, seconds: float) -> None:
         """Until new vectors, predictions and order events appear."""
@@ -89,13 +94,6 @@ class Platform:
         pods = [pod.described for pod in self.cluster.pods() if not pod.ready]
         session = self.accounts.session()
         return f"the venue is {session.state}" + (f"; {'; '.join(pods)}" if pods else "")
-
-    def _until_greater(self, what: str, look: Callable[[], int], wanted: int, seconds: float) -> int:
-        def enough() -> int | NotYet:
-            now = look()
-            return now if now >= wanted else NotYet(f"{now} {what}, {self.why_quiet()}")
-
-        return until(f"{wanted} {what}", enough, seconds, pause=2.0)
 
     # --- the source of events
 

@@ -32,7 +32,7 @@ class Version:
 
 
 class RegistryPages:
-    """`address` gives host:port of this machine. Raises httpx errors; what is not there is empty."""
+    """`address` gives host:port of this machine. Raises httpx errors."""
 
     def __init__(self, address: Callable[[], str], model: str = "ProductionEnsemble") -> None:
         self._address, self._model = address, model
@@ -45,10 +45,6 @@ class RegistryPages:
     def version(self, number: int) -> Version:
         return version_of(self._get("model-versions/get", name=self._model, version=str(number))["model_version"])
 
-    def aliases(self) -> dict[str, int]:
-        said = self._get("registered-models/get", name=self._model)["registered_model"]
-        return {one["alias"]: int(one["version"]) for one in said.get("aliases", [])}
-
     def move(self, alias: str, number: int) -> None:
         """What a person does on the model's page."""
         body = {"name": self._model, "alias": alias, "version": str(number)}
@@ -56,8 +52,6 @@ class RegistryPages:
 
     def _get(self, what: str, **query: str) -> Any:
         answer = httpx.get(self._path(what), params=query, timeout=TIMEOUT_S)
-        if answer.status_code == 404:
-            return {"registered_model": {}}
         answer.raise_for_status()
         return answer.json()
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.cluster.cluster import Cluster
 from tests.cluster.platform import Platform
 from tests.cluster.pods import COMPONENT
 
@@ -15,8 +13,8 @@ MADE_BY_CLUSTER = ("controller-uid", "job-name", "batch.kubernetes.io/controller
 RUN_S = 420.0
 
 
-def retrain(platform: Platform, name: str, chosen: Mapping[str, str]) -> Mapping[str, Any]:
-    """Trains with these options, all else as the release has it; returns the summary that the run printed last."""
+def retrain(platform: Platform, name: str, chosen: Mapping[str, str]) -> None:
+    """Trains with these options, all else as the release has it; waits for the end."""
     cluster = platform.cluster
     job = f"{platform.release.name}-{name}"
     first = cluster.get("jobs", selector=f"{COMPONENT}=first-model")[-1]
@@ -24,7 +22,6 @@ def retrain(platform: Platform, name: str, chosen: Mapping[str, str]) -> Mapping
     cluster.apply(like(first, job, {f"--{option}": value for option, value in chosen.items()}, {"--when-no-champion"}))
     platform.say(f"job {job}: a run with {chosen}")
     cluster.wait_for_job(job, RUN_S)
-    return summary(cluster, job)
 
 
 def like(job: Mapping[str, Any], name: str, changed: Mapping[str, str], without: set[str]) -> dict[str, Any]:
@@ -44,10 +41,3 @@ def replaced(words: Sequence[str], changed: Mapping[str, str], without: set[str]
     """A command line with other values of some options; those that are not there come last."""
     kept = [word for word in words if word not in without and word.partition("=")[0] not in changed]
     return [*kept, *(f"{option}={value}" for option, value in changed.items())]
-
-
-def summary(cluster: Cluster, job: str) -> Mapping[str, Any]:
-    """The last line of a run's output."""
-    lines = [line for line in cluster.logs(f"job/{job}").splitlines() if line.startswith("{")]
-    found: Mapping[str, Any] = json.loads(lines[-1]) if lines else {}
-    return found

@@ -14,6 +14,7 @@ from infra.daemon import free_port
 from tests.cluster.cluster import Cluster
 from tests.cluster.commands import Ended, end_of, output_of
 from tests.cluster.forward import Forward
+from tests.cluster.pods import pod_of
 from tests.cluster.waiting import NotYet, check, until
 
 SERVER_PORT = 2746
@@ -94,11 +95,11 @@ def kill_step(cluster: Cluster, workflow: str, steps: Sequence[str], seconds: fl
                 return f"{name}: {message}"
         check(now.phase not in ENDED, f"{now.told} before a kill was noticed; killed: {sorted(killed)}")
         for item in cluster.get("pods", selector=f"{OF_WORKFLOW}={workflow}"):
-            name, node = item["metadata"]["name"], item["metadata"].get("annotations", {}).get(NODE, "")
-            running = item["status"].get("phase") == "Running" and name not in killed
+            pod, node = pod_of(item), item["metadata"].get("annotations", {}).get(NODE, "")
+            running = pod.phase == "Running" and pod.name not in killed
             if running and any(f".{step}" in node for step in steps):
-                killed.add(name)
-                cluster.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
+                killed.add(pod.name)
+                cluster.kill(pod)
                 break
         return NotYet(now.told)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -16,9 +18,11 @@ import pytest
 from infra.daemon import DaemonFailed, free_port
 from infra.maven import MavenProblem
 from infra.place import ServerProblem
-from infra.postgres.server import PostgresPlace, PostgresServer
+from infra.postgres.server import LEAVE_SECONDS, PostgresPlace, PostgresServer
 
 SETTING = "TRADING_TEST_POSTGRES"
+FOLDERS = "trading-postgres-"
+YOUNG_S = 60.0  # a folder that was just made may not be locked yet
 
 
 class Databases:
@@ -43,20 +47,62 @@ def session(url: str) -> Iterator[psycopg.Connection]:
 
 
 @contextmanager
+def own_place() -> Iterator[PostgresPlace]:
+    """A place for a server, in a folder that is gone at the end.
+
+    pytest's own folders will not do: they are closed to `nobody`, as whom the server runs under root."""
+    remove_leftovers()
+    folder = Path(tempfile.mkdtemp(prefix=FOLDERS))
+    folder.chmod(0o755)
+    with locked(folder):
+        try:
+            yield PostgresPlace(folder / "server", free_port())
+        finally:
+            remove(folder)
+
+
+def remove_leftovers() -> None:
+    """What runs that were killed left behind: a folder is locked as long as its process lives."""
+    for left in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*"):
+        with suppress(OSError):
+            found = left.stat()
+            if found.st_uid == os.geteuid() and found.st_mtime < time.time() - YOUNG_S:
+                with locked(left):
+                    shutil.rmtree(left)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder; the lock goes with the process. Raises BlockingIOError while another holds it."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(held)
+
+
+def remove(folder: Path) -> None:
+    """The children of a server that was killed may write on for a moment."""
+    limit = time.monotonic() + LEAVE_SECONDS
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=time.monotonic() < limit)
+        time.sleep(0.05)
+
+
+@contextmanager
 def own_server() -> Iterator[PostgresServer]:
     """A server that the test may stop and kill. Left out, or with CI=true a failure, where it cannot be had."""
-    folder = Path(tempfile.mkdtemp(prefix="trading-postgres-"))
-    folder.chmod(0o755)  # under root the server runs as nobody, who must come in
-    server = PostgresServer(PostgresPlace(folder / "server", free_port()))
-    try:
+    with own_place() as place:
+        server = PostgresServer(place)
         try:
-            server.start()
-        except (ServerProblem, MavenProblem, DaemonFailed) as problem:
-            unavailable(f"no PostgreSQL for the journal's tests: {problem}; name one of yours with {SETTING}")
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+            try:
+                server.start()
+            except (ServerProblem, MavenProblem, DaemonFailed) as problem:
+                unavailable(f"no PostgreSQL for the journal's tests: {problem}; name one of yours with {SETTING}")
+            yield server
+        finally:
+            server.stop()
 
 
 def unavailable(message: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,22 +14,20 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infra.daemon import DaemonFailed, free_port
+from infra.daemon import DaemonFailed
 from infra.maven import MavenProblem
 from infra.place import ServerProblem
 from infra.postgres.programs import fetch_programs, postgres_version
 from infra.postgres.server import PostgresPlace, PostgresServer, answers, prepare
-from tests.builders.postgres import session
+from tests.builders.postgres import FOLDERS, own_place, session
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def place() -> Iterator[PostgresPlace]:
-    folder = Path(tempfile.mkdtemp(prefix="trading-postgres-"))
-    folder.chmod(0o755)
-    yield PostgresPlace(folder / "server", free_port())
-    shutil.rmtree(folder, ignore_errors=True)
+    with own_place() as place:
+        yield place
 
 
 @pytest.fixture
@@ -38,6 +35,17 @@ def server(place: PostgresPlace) -> Iterator[PostgresServer]:
     server = PostgresServer(place)
     yield server
     server.stop()
+
+
+def test_the_folder_of_a_run_that_was_killed_goes_with_the_next_one() -> None:
+    left, young = (Path(tempfile.mkdtemp(prefix=FOLDERS)) for _ in range(2))
+    with own_place() as alive:
+        for folder in (left, alive.folder.parent):
+            os.utime(folder, (0, 0))
+        with own_place():
+            assert [folder.exists() for folder in (left, young, alive.folder.parent)] == [False, True, True]
+    assert not alive.folder.parent.exists()
+    young.rmdir()
 
 
 def rows(place: PostgresPlace) -> list[tuple[int]]:
@@ -88,8 +96,10 @@ def test_a_cluster_that_is_damaged_shows_the_end_of_the_log(server: PostgresServ
         server.start()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to somebody else")
-def test_a_folder_that_the_server_s_user_cannot_enter_is_named(place: PostgresPlace) -> None:
+def test_a_folder_that_the_server_s_user_cannot_enter_is_named(
+    place: PostgresPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.postgres.server.is_root", lambda: True)  # who hands the server to somebody else
     place.folder.mkdir()
     place.folder.parent.chmod(0o700)
     with pytest.raises(ServerProblem, match=rf"nobody cannot enter {place.folder.parent}.*chmod o\+x"):

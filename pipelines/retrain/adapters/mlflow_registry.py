@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,39 @@ DIGEST_TAG = "bundle_digest"
 RUN_TAG = "retrain_run"
 SETTLED_TAG = "registration"
 SETTLED = "complete"
-ALIAS_TAG = "alias_at_registration"
+ALIAS_TAG, NO_ALIAS = "alias_at_registration", "none"
 NO_WAIT = 0  # seconds; a version made from files that are there already is ready at once
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 # What a server says that is away, behind a proxy without it, or whose database is away; everything else is an answer.
 AWAY = ("", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED", "REQUEST_LIMIT_EXCEEDED", "ABORTED")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A judged bundle as it is to be registered, with the alias that it may have.
+
+    `window`: the run's name stands for a window and its settings. `extra`: files by artifact folder, beside the bundle.
+    """
+
+    bundle: Path
+    digest: str
+    run_name: str
+    window: bool = False
+    alias: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Tags by which a version is known to be this one."""
+        return {DIGEST_TAG: self.digest} | ({RUN_TAG: self.run_name} if self.window else {})
+
+    @property
+    def all_tags(self) -> dict[str, str]:
+        own = {DIGEST_TAG: self.digest, RUN_TAG: self.run_name, ALIAS_TAG: self.alias or NO_ALIAS}
+        return {**self.tags, **own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,37 +80,24 @@ class Registry:
                 return None
             raise self._problem(error) from error
 
-    def register(
-        self,
-        bundle: Path,
-        digest: str,
-        run_name: str,
-        window: bool,
-        parameters: Mapping[str, str],
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
-        extra: Mapping[str, Path],
-    ) -> Registered:
+    def register(self, entry: Entry) -> Registered:
         """Log the bundle's plain files and make a version of them; the same digest is registered once, and for a
-        `window` the same run name too.
-
-        `extra` are files of the report by artifact folder, beside the bundle.
-        """
-        tags = {**tags, DIGEST_TAG: digest, RUN_TAG: run_name}
-        keys = {DIGEST_TAG: digest} | ({RUN_TAG: run_name} if window else {})
+        window the same run name too."""
         try:
             self._make_model()
-            if (known := self._oldest(keys)) is not None:
+            if (known := self._oldest(entry.keys)) is not None:
                 return _known(known)
-            run_id = self._log_run(bundle, run_name, parameters, metrics, tags, extra)
+            run_id = self._log_run(entry)
             source = f"runs:/{run_id}/{ARTIFACTS}"
-            made = self._client.create_model_version(self._model, source, run_id, tags=tags, await_creation_for=NO_WAIT)
+            made = self._client.create_model_version(
+                self._model, source, run_id, tags=entry.all_tags, await_creation_for=NO_WAIT
+            )
             # Whoever registers the same at the same time looks now as well: both keep the older one.
-            oldest = self._oldest(keys)
+            oldest = self._oldest(entry.keys)
             if oldest is not None and int(oldest.version) < int(made.version):
                 self._client.delete_model_version(self._model, str(made.version))
                 return _known(oldest)
-            return Registered(int(made.version), True, digest)
+            return Registered(int(made.version), True, entry.digest)
         except self._failure as error:
             raise self._problem(error) from error
 
@@ -109,22 +124,14 @@ class Registry:
         except self._failure as error:
             raise self._problem(error) from error
 
-    def _log_run(
-        self,
-        bundle: Path,
-        run_name: str,
-        parameters: Mapping[str, str],
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
-        extra: Mapping[str, Path],
-    ) -> str:
-        run = self._client.create_run(self._experiment(), run_name=run_name, tags=dict(tags))
-        for name, text in parameters.items():
+    def _log_run(self, entry: Entry) -> str:
+        run = self._client.create_run(self._experiment(), run_name=entry.run_name, tags=entry.all_tags)
+        for name, text in entry.parameters.items():
             self._client.log_param(run.info.run_id, name, text)
-        for name, value in metrics.items():
+        for name, value in entry.metrics.items():
             self._client.log_metric(run.info.run_id, name, value)
-        self._client.log_artifacts(run.info.run_id, str(bundle), ARTIFACTS)
-        for folder, file in extra.items():
+        self._client.log_artifacts(run.info.run_id, str(entry.bundle), ARTIFACTS)
+        for folder, file in entry.extra.items():
             self._client.log_artifact(run.info.run_id, str(file), folder)
         self._client.set_terminated(run.info.run_id)
         return str(run.info.run_id)
@@ -158,13 +165,13 @@ class Registry:
 
 
 def _known(version: Any) -> Registered:
-    alias = version.tags.get(ALIAS_TAG, "none")
+    alias = version.tags.get(ALIAS_TAG, NO_ALIAS)
     return Registered(
         int(version.version),
         False,
         version.tags.get(DIGEST_TAG, ""),
         version.tags.get(SETTLED_TAG) == SETTLED,
-        None if alias == "none" else alias,
+        None if alias == NO_ALIAS else alias,
     )
 
 

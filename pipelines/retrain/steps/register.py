@@ -6,26 +6,14 @@ from typing import Any, Protocol
 
 from libs.bundle.folder import REPORT, Bundle, read_bundle
 from libs.bundle.trust import Scope
+from pipelines.retrain.adapters.mlflow_registry import Entry, Registered
 from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_facts, write_facts
-
-ALIAS_TAG = "alias_at_registration"
-NO_ALIAS = "none"
 
 
 class Registry(Protocol):
     """Where versions live; see adapters."""
 
-    def register(
-        self,
-        bundle: Any,
-        digest: str,
-        run_name: str,
-        window: bool,
-        parameters: Any,
-        metrics: Any,
-        tags: Any,
-        extra: Any,
-    ) -> Any: ...
+    def register(self, entry: Entry) -> Registered: ...
 
     def set_alias(self, alias: str, version: int) -> None: ...
 
@@ -49,14 +37,17 @@ def register(run: RunFolder, registry: Registry, *, window: bool = False) -> dic
         raise RunError("the bundle has no verdicts: run the step 'gate' first")
     alias = allowed_alias(bool(judged["integrity"]), Scope[judged["evidence"]])
     made = registry.register(
-        run.bundle,
-        bundle.digest,
-        run.path.name,
-        window,
-        _parameters(bundle),
-        _metrics(run),
-        _tags(bundle, judged, alias),
-        {"report": run.bundle / REPORT, "plots": run.plots},
+        Entry(
+            bundle=run.bundle,
+            digest=bundle.digest,
+            run_name=run.path.name,
+            window=window,
+            alias=alias,
+            parameters=_parameters(bundle),
+            metrics=_metrics(run),
+            tags=_tags(bundle, judged),
+            extra={"report": run.bundle / REPORT, "plots": run.plots},
+        )
     )
     if made.settled:
         alias = made.alias
@@ -95,13 +86,11 @@ def _metrics(run: RunFolder) -> dict[str, float]:
     return found | {"parity_before": float(parity["before"]), "parity_after": float(parity["after"])}
 
 
-def _tags(bundle: Bundle, judged: dict[str, Any], alias: str | None) -> dict[str, str]:
+def _tags(bundle: Bundle, judged: dict[str, Any]) -> dict[str, str]:
     return {
-        "bundle_digest": bundle.digest,
         "provenance": bundle.manifest.dataset.provenance.name,
         "evidence_scope": str(judged["evidence"]),
         "integrity": "passed" if judged["integrity"] else "refused",
         "policy": str(judged["policy"]),
-        ALIAS_TAG: alias or NO_ALIAS,
         "reasons": "; ".join(judged["reasons"])[:4500] or "none",
     }

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from libs.bundle.folder import read_bundle
 from libs.bundle.manifest import MODEL_NAME
-from pipelines.retrain.adapters.mlflow_registry import Registry
+from pipelines.retrain.adapters.mlflow_registry import Entry, Registry
 from pipelines.retrain.adapters.run_folder import NotYet, RunError, RunFolder, read_facts, write_facts
 from pipelines.retrain.local import STEPS, LocalRun, Places
 from pipelines.retrain.report.progress import StepProgress
@@ -99,8 +99,8 @@ def test_the_same_window_is_one_version_even_where_the_archive_has_changed_since
     first = a_run(tmp_path / "first", mlflow_server, seed=11)
     registry = Registry(mlflow_server, MODEL_NAME)
     told = read_facts(first.folder.registration, "register")
-    again = registry.register(tmp_path, "another digest", "a-window", True, {}, {}, {}, {})
-    once_more = registry.register(tmp_path, "a third digest", "a-window", True, {}, {}, {}, {})
+    again = registry.register(Entry(tmp_path, "another digest", "a-window", window=True))
+    once_more = registry.register(Entry(tmp_path, "a third digest", "a-window", window=True))
     assert (again.new, once_more.new) == (True, False)
     assert once_more.version == again.version != told["version"]
     assert once_more.digest == "another digest"
@@ -109,9 +109,8 @@ def test_the_same_window_is_one_version_even_where_the_archive_has_changed_since
 def test_two_that_register_the_same_at_the_same_time_keep_one(mlflow_server: str, tmp_path: Path) -> None:
     registries = [Registry(mlflow_server, MODEL_NAME) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        made = list(
-            pool.map(lambda one: one.register(tmp_path, "raced", "a-race", True, {}, {}, {}, {}).version, registries)
-        )
+        entry = Entry(tmp_path, "raced", "a-race", window=True)
+        made = list(pool.map(lambda one: one.register(entry).version, registries))
     assert len(set(made)) == 1
     found = MlflowClient(mlflow_server).search_model_versions(f"name = '{MODEL_NAME}' and tag.bundle_digest = 'raced'")
     assert [int(version.version) for version in found] == made[:1]
@@ -120,7 +119,7 @@ def test_two_that_register_the_same_at_the_same_time_keep_one(mlflow_server: str
 def test_a_completed_registration_leaves_champion_where_a_person_put_it(mlflow_server: str, tmp_path: Path) -> None:
     local = a_run(tmp_path, mlflow_server, seed=12)
     registry, version = Registry(mlflow_server, MODEL_NAME), local.summary()["version"]
-    other = registry.register(tmp_path, "older", "older", False, {}, {}, {}, {})
+    other = registry.register(Entry(tmp_path, "older", "older"))
     registry.set_alias("champion", other.version)
     local.run("register")
     assert registry.champion() == other.version != version

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from libs.bundle.keys import trusted_keys
 from libs.bundle.trust import Scope
 from libs.trading.labels import LabelRefused
 from pipelines.retrain.adapters.key_folder import make_keys
-from pipelines.retrain.adapters.mlflow_registry import Registered
+from pipelines.retrain.adapters.mlflow_registry import Entry, Registered
 from pipelines.retrain.adapters.run_folder import RunError, read_facts
 from pipelines.retrain.adapters.tables import read_columns, write_columns
 from pipelines.retrain.local import LocalRun
@@ -35,13 +34,12 @@ class RememberingRegistry:
     aliases: dict[str, int] = field(default_factory=dict)
     settled: set[int] = field(default_factory=set)
 
-    def register(self, bundle: Path, digest: str, *rest: Any) -> Any:
-        new = digest not in self.versions
+    def register(self, entry: Entry) -> Registered:
+        new = entry.digest not in self.versions
         if new:
-            self.versions.append(digest)
-
-        version = self.versions.index(digest) + 1
-        return Registered(version, new, digest, version in self.settled, "champion")
+            self.versions.append(entry.digest)
+        version = self.versions.index(entry.digest) + 1
+        return Registered(version, new, entry.digest, version in self.settled, "champion")
 
     def set_alias(self, alias: str, version: int) -> None:
         self.aliases[alias] = version

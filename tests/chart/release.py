@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tests.chart.tools import helm
 CHART = ROOT / "charts" / "trading-platform"
 NAME = "trading-platform"
 NAMESPACE = "trading"
+SERVICES = ("data-ingestion", "feature-store", "model-serving", "order-routing", "archive", "exchange-simulator")
 CASES = {path.name.removesuffix("-values.yaml"): path for path in sorted((CHART / "ci").glob("*-values.yaml"))}
 PROFILES = {"profile dev": CHART / "values-dev.yaml"}
 EVERY = (*CASES, *PROFILES)
@@ -58,6 +59,15 @@ def render(*files: Path, options: tuple[str, ...] = ()) -> list[Manifest]:
 def rendered(case: str, *options: str) -> list[Manifest]:
     """The objects of one case; they are shared by tests, which do not change them."""
     return render(case_file(case), options=options)
+
+
+def merged(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with others laid over them, table by table, as helm does."""
+    found = dict(values)
+    for name, value in changed.items():
+        below = found.get(name)
+        found[name] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return found
 
 
 def of_kind(manifests: list[Manifest], *kinds: str) -> list[Manifest]:

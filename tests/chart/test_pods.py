@@ -11,6 +11,7 @@ from tests.chart.release import (
     CHART,
     EVERY,
     NAME,
+    SERVICES,
     Manifest,
     case_file,
     containers,
@@ -20,7 +21,6 @@ from tests.chart.release import (
     rendered,
 )
 
-SERVICES = {"data-ingestion", "feature-store", "model-serving", "order-routing", "archive", "exchange-simulator"}
 GIVES_A_VOLUME = "own-"  # the init container that is root: only where a provisioner's volumes belong to root
 RESTRICTED = ("--set", "persistence.fixOwner=never")
 

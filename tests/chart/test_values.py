@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from libs.runtime.settings import environment_names
-from tests.chart.release import CHART, Refused, case_file, of_kind, render, render_text, rendered
+from tests.chart.release import CHART, Refused, case_file, merged, of_kind, render, render_text, rendered
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
@@ -61,14 +61,6 @@ def leaves(values: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
 
 def nested(path: Path_, value: Any) -> dict[str, Any]:
     return {path[0]: nested(path[1:], value) if path[1:] else value}
-
-
-def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    both = dict(first)
-    for name, value in second.items():
-        mine = both.get(name)
-        both[name] = merged(mine, value) if isinstance(mine, dict) and isinstance(value, dict) else value
-    return both
 
 
 def snake(name: str) -> str:

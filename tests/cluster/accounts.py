@@ -16,11 +16,12 @@ import psycopg
 from infra.daemon import free_port
 from infra.demo.source import Session, Source
 from libs.runtime.kafka import KafkaConfig, Record, open_consumer
+from tests.builders.topics import read_topic
 from tests.cluster.cluster import Cluster
 from tests.cluster.commands import CommandFailed
 from tests.cluster.forward import Forward
 from tests.cluster.waiting import insisted
-from tests.e2e.audit import Venue, marked_topics, read_topic
+from tests.e2e.audit import Venue, marked_topics
 
 Offsets = dict[tuple[str, int], int]  # the next offset by topic and partition
 OPENS_S = 5.0  # a new forward to a pod that is there

@@ -84,6 +84,6 @@ def _by_schedule(platform: Platform, cron: str) -> tuple[Workflow, list[str]]:
 
 def _commands(listed: str, watched: str, first: Workflow, second: str) -> str:
     for name in (first.name, second):
-        check(name[:20] in listed, f"workflow list does not show {name}: {listed[-300:]}")
+        check(name in listed, f"workflow list does not show {name}: {listed[-300:]}")
     check("refused" in watched, f"workflow watch does not tell the verdict: {watched[-300:]}")
     return f"workflow submit, watch and list: {len(listed.splitlines())} lines listed, the refusal's reasons watched"

@@ -9,11 +9,10 @@ from typing import Any
 
 import yaml
 
+from tests.chart.release import CHART, merged
 from tests.cluster.cluster import Cluster
 from tests.cluster.commands import CommandFailed, Ended, end_of, output_of
 
-ROOT = Path(__file__).resolve().parents[2]
-CHART = ROOT / "charts" / "trading-platform"
 HELM_SECONDS = 300.0
 
 # component -> pods, of the whole profile dev
@@ -90,15 +89,6 @@ class Release:
                 files.append(self._folder / f"{self.name}-{number}.yaml")
                 files[-1].write_text(yaml.safe_dump(dict(values)))
         return [str(CHART), *(word for file in files for word in ("-f", str(file)))]
-
-
-def merged(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
-    """Values with others laid over them, table by table, as helm does."""
-    found = dict(values)
-    for name, value in changed.items():
-        below = found.get(name)
-        found[name] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return found
 
 
 def grpc_json(address: str, method: str, body: Mapping[str, Any] | None = None) -> Any:

@@ -21,17 +21,18 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from infra.daemon import free_port
+from tests.chart.release import CHART
+from tests.chart.release import NAME as RELEASE
 from tests.cluster import needs, table
 from tests.cluster.accounts import Accounts
 from tests.cluster.cases import BESIDE, CASES, INSTALL, NEEDS_ARGO
 from tests.cluster.cluster import Cluster
 from tests.cluster.place import open_namespace
 from tests.cluster.platform import Platform
-from tests.cluster.release import CHART, Release
+from tests.cluster.release import Release
 from tests.cluster.table import Result
 from tests.cluster.waiting import PASSING, Failed
 
-RELEASE = "trading-platform"
 PROFILE = CHART / "values-dev.yaml"
 TOPIC_PREFIX = "dev."
 PREREQUISITE = 2  # exit code
@@ -146,8 +147,15 @@ class Run:
             if name == INSTALL and BESIDE in chosen:
                 beside = self._beside(platform)
         if beside is not None:
-            self.say(f"waiting for {BESIDE}")
-            beside.join(ENDS_S)
+            self.wait_for_beside(beside, ENDS_S)
+
+    def wait_for_beside(self, thread: threading.Thread, seconds: float) -> None:
+        """A case that does not end has failed; it is not left out of the table."""
+        self.say(f"waiting for {BESIDE}")
+        thread.join(seconds)
+        if thread.is_alive():
+            said = f"not ended {seconds:.0f} s after the others"
+            self.results.append(Result(BESIDE, "FAILED", seconds, (said,)))
 
     def _beside(self, platform: Platform) -> threading.Thread:
         own = replace(platform, say=partial(self.say, beside=f"[{BESIDE}] "))
@@ -184,7 +192,8 @@ class Run:
         except Exception:  # an error of this test itself is a row too, and the others still run
             seen = [traceback.format_exc(limit=-3)]
         result = Result(name, "passed" if passed else "FAILED", time.monotonic() - began, tuple(seen))
-        self.results.append(result)
+        if self.unfinished([name]):  # the one beside the others may have been given up meanwhile
+            self.results.append(result)
         platform.say(f"{result.outcome}: {'; '.join(seen)}")
 
     # --- after

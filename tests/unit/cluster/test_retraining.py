@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from rich.console import Console
+
+from pipelines.retrain.workflow.live import runs_table
+from pipelines.retrain.workflow.server import Run
+from tests.chart.release import merged
 from tests.cluster.accounts import behind
 from tests.cluster.case_upgrade import far_order
 from tests.cluster.registry import version_of
-from tests.cluster.release import merged
 from tests.cluster.retraining import like
 from tests.cluster.workflows import window_of, workflow_of
 
@@ -64,6 +70,15 @@ def test_a_workflow_tells_its_pods_its_outputs_and_which_step_was_tried_again() 
 
 def test_a_workflow_that_has_not_begun_is_pending() -> None:
     assert workflow_of({"metadata": {"name": "w"}}).phase == "Pending"
+
+
+def test_a_list_of_workflows_that_is_no_terminal_s_shows_whole_names() -> None:
+    shown = {"run": "retrain-BTCUSDT-20261121T150400Z-40m-1a2b3c4d", "verdict": "refused", "version": "12"}
+    names = ["trading-platform-retrain-1732201200", "trading-platform-retrain-abcde"]
+    told = [Run(name, "Failed", "evidence: " * 50, None, datetime.now(UTC), None, shown=shown) for name in names]
+    out = io.StringIO()
+    Console(file=out, width=220).print(runs_table(told, datetime.now(UTC)))
+    assert all(name in out.getvalue() for name in names)
 
 
 def test_a_version_without_evidence_has_the_scope_none() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from libs.wire.durable import write_durably
 
+MORE_DATA = "learn from more data (a longer --window, an earlier --from, more bars)"  # where a step has too little
+
 
 class RunError(Exception):
     """A run that cannot go on; the message says what to do."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from libs.bundle.digest import array_digest, sha256
 from libs.trading.labels import LabelSpec, outcomes, uniqueness
 from libs.wire.durable import write_durably
-from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_facts, write_facts
+from pipelines.retrain.adapters.run_folder import MORE_DATA, RunError, RunFolder, read_facts, write_facts
 from pipelines.retrain.adapters.tables import Columns, pick, read_columns, write_columns
 
 FEATURE = "f."
@@ -34,7 +34,7 @@ def dataset(run: RunFolder, spec: LabelSpec) -> None:
     if not kept.size:
         raise RunError(
             f"no row can be learnt: {len(ready)} vectors, {int(ready.sum())} of them ready, "
-            f"{int(followed['valid'].sum())} with prices over latency and horizon"
+            f"{int(followed['valid'].sum())} with prices over latency and horizon; {MORE_DATA}"
         )
     rows = pick({**vectors, **followed}, kept)
     columns = {name: rows[name] for name in (*QUOTE_COLUMNS, *OUTCOME_COLUMNS)}

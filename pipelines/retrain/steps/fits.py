@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from libs.trading.folds import Split, holdout, holdout_start, walk_forward
-from libs.trading.labels import LabelSpec, check_classes, direction, fit_threshold
+from libs.trading.folds import Split, TooFewRows, holdout, holdout_start, walk_forward
+from libs.trading.labels import LabelRefused, LabelSpec, check_classes, direction, fit_threshold
 from pipelines.retrain.adapters.finished import content
 from pipelines.retrain.adapters.forest import Member, Recipe, TrainingRows
-from pipelines.retrain.adapters.run_folder import RunError, RunFolder, read_facts, write_facts, write_whole
+from pipelines.retrain.adapters.run_folder import MORE_DATA, RunError, RunFolder, read_facts, write_facts, write_whole
 from pipelines.retrain.adapters.tables import Columns, read_columns
 from pipelines.retrain.steps.plan import FoldPlan
 
@@ -78,7 +78,7 @@ def training(
     plan: FoldPlan,
     code: str,
 ) -> Training:
-    """Raises LabelRefused when a traded class is too rare, TooFewRows when a fold is too small."""
+    """Raises LabelRefused when a traded class is too rare, TooFewRows when a fold is too small; both say what to do."""
     columns = read_columns(run.dataset_table, "dataset")
     interval = int(read_facts(run.snapshot_facts, "snapshot")["bar_interval_ns"])
     told = [code, str(spec), asdict(plan), {name: asdict(recipe) for name, recipe in recipes.items()}]
@@ -118,19 +118,36 @@ def _facts(known: Training, model: bytes) -> dict[str, str]:
 
 
 def _parts(columns: Columns, spec: LabelSpec, plan: FoldPlan, bar_interval_ns: int) -> list[Part]:
-    as_of, end, returns = columns["as_of"], columns["label_end"], columns["future_return"]
-    embargo = plan.embargo_bars * bar_interval_ns
+    parts = []
+    for (name, fold), split in _splits(columns, plan, bar_interval_ns).items():
+        threshold, labels = _labelled(columns["future_return"], split, spec, name)
+        parts.append(Part(name, fold, split, threshold, labels))
+    return parts
+
+
+def _splits(columns: Columns, plan: FoldPlan, bar_interval_ns: int) -> dict[tuple[str, str], Split]:
+    """By name and fold."""
+    as_of, end = columns["as_of"], columns["label_end"]
+    embargo, least = plan.embargo_bars * bar_interval_ns, plan.least_rows
     begin = holdout_start(as_of, plan.holdout_share, plan.holdout_least_ns, plan.holdout_most_share)
-    outer = holdout(as_of, end, begin, embargo, plan.least_rows)
-    inner = walk_forward(as_of[outer.train], end[outer.train], plan.folds, embargo, plan.least_rows, plan.first_share)
+    try:
+        outer = holdout(as_of, end, begin, embargo, least)
+        inner = walk_forward(as_of[outer.train], end[outer.train], plan.folds, embargo, least, plan.first_share)
+    except TooFewRows as error:
+        raise TooFewRows(f"{error}; {MORE_DATA}") from error
     splits = {
         (f"fold {k + 1}", str(k + 1)): Split(outer.train[s.train], outer.train[s.test], s.test_from, s.test_to)
         for k, s in enumerate(inner)
     }
-    parts = []
-    for (name, fold), split in {**splits, (FINAL, FINAL_FOLD): outer}.items():
+    return {**splits, (FINAL, FINAL_FOLD): outer}
+
+
+def _labelled(returns: NDArray[np.float64], split: Split, spec: LabelSpec, name: str) -> tuple[float, NDArray[np.int8]]:
+    """The threshold that the split's rows to learn from give, and every row's class by it."""
+    try:
         threshold = fit_threshold(returns[split.train], spec)
         labels = direction(returns, threshold)
         check_classes(labels[split.train])
-        parts.append(Part(name, fold, split, threshold, labels))
-    return parts
+    except LabelRefused as error:
+        raise LabelRefused(f"{name}: {error}; {MORE_DATA}, or try another --horizon or --sigmas") from error
+    return threshold, labels

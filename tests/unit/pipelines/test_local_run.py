@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from libs.bundle.acceptance import Accepted, Trust, judge
 from libs.bundle.folder import read_bundle
 from libs.bundle.keys import trusted_keys
 from libs.bundle.trust import Scope
+from libs.trading.folds import TooFewRows
 from libs.trading.labels import LabelRefused
 from pipelines.retrain.adapters.key_folder import make_keys
 from pipelines.retrain.adapters.mlflow_registry import Entry, Registered
@@ -23,7 +24,7 @@ from pipelines.retrain.steps.dataset import FEATURE
 from pipelines.retrain.steps.register import allowed_alias, register
 from tests.builders.candidates import Market
 from tests.builders.runs import JUDGED, a_run
-from tests.builders.snapshots import KNOWING, a_snapshot, small_settings
+from tests.builders.snapshots import KNOWING, a_request, a_snapshot, small_settings
 
 
 @dataclass
@@ -148,6 +149,29 @@ def test_a_label_that_no_row_reaches_is_refused_with_the_counts(tmp_path: Path) 
     local.run("dataset")
     with pytest.raises(LabelRefused, match=r"under 5% of \d+ rows: down \d+, flat \d+, up \d+"):
         local.run("train")
+
+
+def test_a_window_too_short_for_its_labels_or_folds_says_what_to_do(tmp_path: Path) -> None:
+    remedy = r"learn from more data \(a longer --window"
+    local = a_run(tmp_path)
+    a_snapshot(local.folder)
+    columns = read_columns(local.folder.snapshot_table, "snapshot")
+
+    def keep(rows: int) -> None:
+        write_columns(local.folder.snapshot_table, {name: values[:rows] for name, values in columns.items()})
+
+    keep(4)
+    with pytest.raises(RunError, match=f"no row can be learnt: 4 vectors.*{remedy}"):
+        local.run("dataset")
+    keep(400)
+    local.run("dataset")
+    with pytest.raises(TooFewRows, match=f"rows to .*, at least 200 are needed; {remedy}"):
+        local.run("train")
+    flat = replace(local, request=a_request(small_settings(label=LabelSettings(threshold_sigmas=9.0))))
+    keep(len(columns["as_of"]))
+    flat.run("dataset")
+    with pytest.raises(LabelRefused, match=f"^fold 1: a traded class.*; {remedy}.*another --horizon or --sigmas$"):
+        flat.run("train")
 
 
 def test_a_horizon_under_one_bar_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.daemon import free_port
-from libs.runtime.kafka import KafkaConfig, Record, open_consumer
+from libs.runtime.kafka import KafkaConfig, Record
+from tests.builders.topics import read_topic
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
@@ -129,21 +130,4 @@ class ServiceProcess:
 
     def read(self, topic: str) -> list[Record]:
         """All that a topic holds now."""
-        consumer = open_consumer(self.kafka, "test")
-        try:
-            parts = consumer.partitions_for(topic)
-            ends = consumer.end_offsets(parts)
-            left = {part: end for part, end in ends.items() if end > consumer.beginning_offsets([part])[part]}
-            consumer.assign(dict.fromkeys(parts, "earliest"))
-            records: list[Record] = []
-            limit = time.monotonic() + 30.0
-            while left and time.monotonic() < limit:
-                for record in consumer.poll(0.2):
-                    records.append(record)
-                    for part, end in list(left.items()):
-                        if part.partition == record.partition and record.offset + 1 >= end:
-                            del left[part]
-            assert not left, f"{topic} did not give all it has"
-            return records
-        finally:
-            consumer.close()
+        return read_topic(self.kafka, topic)

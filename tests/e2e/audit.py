@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import httpx
 import yaml
 
-from libs.runtime.kafka import KafkaConfig, Record, TopicPartition, open_consumer
+from libs.runtime.kafka import KafkaConfig, Record
 from libs.trading.decisions import Decision
 from libs.trading.orders import Fill, Order
 from libs.trading.scoring import Role
@@ -26,9 +26,9 @@ from libs.wire.features import decode_vector
 from libs.wire.market import decode_record
 from libs.wire.orders import decode_event
 from libs.wire.predictions import decode_prediction
+from tests.builders.topics import read_topic
 
 RECEIVE_WINDOW_MS = 5000
-READ_TIMEOUT_S = 30.0  # without a record
 TOPICS_FILE = Path(__file__).parents[2] / "protos" / "topics.yaml"
 
 
@@ -242,29 +242,6 @@ class Venue:
 
 def marked_topics() -> list[dict[str, Any]]:
     return [row for row in yaml.safe_load(TOPICS_FILE.read_text())["topics"] if row["archive"]]
-
-
-def read_topic(kafka: KafkaConfig, topic: str) -> list[Record]:
-    """Every record that is there now."""
-    consumer = open_consumer(kafka, "audit")
-    try:
-        parts = consumer.partitions_for(topic)
-        left: dict[TopicPartition, int] = {part: end for part, end in consumer.end_offsets(parts).items() if end > 0}
-        consumer.assign(dict.fromkeys(parts, "earliest"))
-        records: list[Record] = []
-        limit = time.monotonic() + READ_TIMEOUT_S
-        while left:
-            if time.monotonic() > limit:
-                raise TimeoutError(f"{topic}: nothing came for {READ_TIMEOUT_S:.0f} s, and it ends at {left}")
-            for record in consumer.poll(0.2, 5000):
-                records.append(record)
-                limit = time.monotonic() + READ_TIMEOUT_S
-                part = TopicPartition(topic, record.partition)
-                if record.offset + 1 >= left.get(part, 1 << 62):
-                    left.pop(part)
-        return records
-    finally:
-        consumer.close()
 
 
 def column(journal: Journal, query: str) -> Counter[str]:

@@ -18,8 +18,8 @@ from libs.wire.places import Where
 from tests.builders import market as build
 from tests.builders.object_store import Spot
 from tests.builders.processes import ServiceProcess, wait_for
+from tests.builders.topics import read_topic
 from tests.integration.archive.conftest import an_archive
-from tests.integration.data_ingestion.topic import Topic
 
 MARKET, PREDICTIONS = "market.events", "predictions"
 S = 1_000_000_000
@@ -37,10 +37,7 @@ def holds(place: Where, topic: str, records: int) -> bool:
 
 
 def logged(kafka: KafkaConfig, name: str) -> list[tuple[int, int, bytes | None, bytes | None]]:
-    topic = Topic(kafka, name)
-    found = sorted((r.partition, r.offset, r.key, r.value) for r in topic.read())
-    topic.close()
-    return found
+    return sorted((r.partition, r.offset, r.key, r.value) for r in read_topic(kafka, name))
 
 
 def test_killed_again_and_again_it_has_every_record_once(

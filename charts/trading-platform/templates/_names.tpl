@@ -39,6 +39,14 @@ trading-platform/environment: {{ (index . 0).Values.environment.name }}
 {{ . | replace "-" "_" | upper }}_
 {{- end }}
 
+{{- /* Every service with its values, as JSON: who is asked by `helm test`, watched, and may be called. */ -}}
+{{- define "trading-platform.services" -}}
+{{- $v := .Values -}}
+{{- dict
+  "data-ingestion" $v.dataIngestion "feature-store" $v.featureStore "model-serving" $v.modelServing
+  "order-routing" $v.orderRouting "archive" $v.archive "exchange-simulator" $v.exchangeSimulator | toJson -}}
+{{- end }}
+
 {{- /* --- where the others are --- */ -}}
 
 {{- define "trading-platform.bootstrap" -}}

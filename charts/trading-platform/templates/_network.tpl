@@ -42,7 +42,7 @@ spec:
         - {port: {{ eq $row.to "venue" | ternary "8080" (include "trading-platform.port" $component) }}}
     {{- end }}
     {{- end }}
-    {{- if has $component (list "data-ingestion" "feature-store" "model-serving" "order-routing" "archive" "exchange-simulator") }}
+    {{- if hasKey (include "trading-platform.services" $root | fromJson) $component }}
     {{- with $v.networkPolicy.clients }}
     - from: {{ toYaml . | nindent 8 }}
       ports:

@@ -62,10 +62,10 @@ def broken(status: str, failures: str) -> str:
     """One line of the steps that failed, each with Argo's message; the first failure, the cause, comes first."""
     try:
         listed = json.loads(failures or "[]")
+        if isinstance(listed, str):  # Argo quotes the list once more where it replaces a whole argument
+            listed = json.loads(listed)
     except ValueError:
         listed = None
-    if isinstance(listed, str):  # Argo quotes the list once more where it replaces a whole argument
-        listed = json.loads(listed)
     if not listed:
         return f"the workflow ended {status}"
     found: list[dict[str, Any]] = sorted(listed, key=lambda one: str(one.get("finishedAt")))

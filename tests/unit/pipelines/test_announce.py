@@ -52,7 +52,7 @@ def test_a_broken_workflow_names_its_first_failure_first(tmp_path: Path, quoted:
     assert found.reasons == "data(0): OOMKilled (exit code 137); fit(3): main: Error (exit code 1)"
 
 
-@pytest.mark.parametrize("failures", ["", "[]", "null", "{{workflow.failures}}"])
+@pytest.mark.parametrize("failures", ["", "[]", "null", "{{workflow.failures}}", '""', '"no list"'])
 def test_a_failure_without_a_list_is_still_told(failures: str) -> None:
     assert ending(None, "w-1", "Error", failures).reasons == "the workflow ended Error"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipelines.retrain.adapters.run_folder import RunError
@@ -10,14 +12,13 @@ from pipelines.retrain.command.request import asked, run_name
 from pipelines.retrain.command.window import NS, length_s, window
 
 NOON = 1_763_726_400  # 2025-11-21T12:00:00Z
+DEMO = ModelOptions(policy="demo")
 
 
-def a_name(window: str = "60m", until: str = "2025-11-21T12:00:00Z", **model: object) -> str:
-    source = SourceOptions(archive="nowhere", instrument="bybit.linear.BTCUSDT", window=window, until=until)
-    cut = {"window": window, "from_ns": 1, "to_ns": NOON * NS}
+def a_name(window: str = "60m", model: ModelOptions = DEMO) -> str:
     plain = SourceOptions(archive="nowhere", instrument="bybit.linear.BTCUSDT")
-    request = asked(plain, ModelOptions(policy="demo", **model), NOON + 90.0, print).request  # type: ignore[arg-type]
-    assert source.window == window
+    request = asked(plain, model, NOON + 90.0, print).request
+    cut = {"window": window, "from_ns": 1, "to_ns": NOON * NS}
     return run_name(request.model_copy(update={"source": request.source.model_copy(update=cut)}))
 
 
@@ -59,7 +60,8 @@ def test_a_run_is_named_by_instrument_end_window_and_settings() -> None:
     name = a_name()
     assert name.startswith("retrain-BTCUSDT-20251121T120000Z-60m-")
     assert name == a_name()
-    assert len({name, a_name(seed=7), a_name(taker_fee_bps=1.0), a_name(scope="PAPER"), a_name(window="24h")}) == 5
+    others = [replace(DEMO, seed=7), replace(DEMO, taker_fee_bps=1.0), replace(DEMO, scope="PAPER")]
+    assert len({name, a_name(window="24h"), *(a_name(model=model) for model in others)}) == 5
 
 
 def test_a_window_leaves_no_room_for_a_session() -> None:

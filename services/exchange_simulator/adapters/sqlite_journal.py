@@ -12,6 +12,8 @@ from services.exchange_simulator.domain.accounts import Account, Changes, Wallet
 from services.exchange_simulator.domain.orders import Execution, Holding, Order
 
 FORMAT = 1
+# Errors that say nothing of the accounts, which may be sound: an extended code's last byte.
+AROUND = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY})
 SCHEMA = """
 CREATE TABLE about (format INTEGER NOT NULL, sequence INTEGER NOT NULL);
 CREATE TABLE accounts (account TEXT PRIMARY KEY, body BLOB NOT NULL);
@@ -36,13 +38,13 @@ class SqliteJournal:
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises JournalProblem for a file that is of another version or damaged."""
+        """Raises JournalProblem for a file that is of another version, damaged, or cannot be got at."""
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._open()
         except sqlite3.DatabaseError as error:
-            raise self._damaged(error) from error
+            raise self._unreadable(error) from error
 
     def _open(self) -> None:
         path = self._path
@@ -57,15 +59,18 @@ class SqliteJournal:
                 f"{path} holds accounts in format {found}, this version reads {FORMAT}; move the file away"
             )
 
-    def _damaged(self, error: Exception) -> JournalProblem:
-        return JournalProblem(f"exchange_simulator: {self._path} cannot be read ({error}); move the file away")
+    def _unreadable(self, error: Exception) -> JournalProblem:
+        remedy = "move the file away"
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in AROUND:
+            remedy = "see that it may be written, has room, and no other process holds it"
+        return JournalProblem(f"exchange_simulator: {self._path} cannot be read ({error}); {remedy}")
 
     def load(self) -> tuple[list[Account], int]:
         """Raises JournalProblem for a damaged file."""
         try:
             return self._load()
         except (sqlite3.DatabaseError, msgspec.DecodeError, KeyError) as error:
-            raise self._damaged(error) from error
+            raise self._unreadable(error) from error
 
     def _load(self) -> tuple[list[Account], int]:
         accounts: dict[str, Account] = {}

@@ -173,6 +173,12 @@ def test_accounts_of_another_format_are_refused(tmp_path: Path) -> None:
         SqliteJournal(path)
 
 
+def test_accounts_that_cannot_be_opened_are_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(JournalProblem, match=r"\(unable to open database file\); see that it may be written") as said:
+        SqliteJournal(tmp_path)
+    assert "away" not in str(said.value)
+
+
 def test_cash_position_and_fills_agree_after_an_hour_of_trading() -> None:
     venue = trading(a_venue(training_s=1))
     now = START

@@ -25,15 +25,9 @@ ROOT = Path(__file__).parents[1]
 WITH_REAL_PARTS = ("e2e", "contract", "integration")
 # Tests with real parts mostly wait: three processes of them run beside one of quick tests. A lane has one broker, and
 # what else it needs, for all its tests; each test has a topic prefix, a database, a bucket of its own.
-LANES = ("e2e", "orders", "models")  # what ORDERS does not name is the last one's
-ORDERS = (
-    "contract",
-    "order_routing",
-    "exchange_simulator",
-    "data_ingestion",
-    "archive",
-    "wire",
-)  # the other half: models
+LANES = ("e2e", "orders", "models")
+# What the lane "orders" has; the last lane has the others.
+ORDERS = ("contract", "order_routing", "exchange_simulator", "data_ingestion", "archive", "wire")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

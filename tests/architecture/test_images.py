@@ -204,6 +204,13 @@ def test_packages_are_checked_by_their_hashes(dockerfile: Path) -> None:
     assert all("--require-hashes" in line for line in installs)
 
 
+def test_messages_are_generated_in_the_same_way_for_both_images() -> None:
+    """Two files, each whole by itself; what stands in both is held together here."""
+    services, pipelines = (stages(dockerfile)[0] for dockerfile in DOCKERFILES[:2])
+    assert services[0] == "FROM ${BASE} AS messages"
+    assert services == pipelines
+
+
 def test_kernels_are_baked_and_run_for_the_same_pinned_machine() -> None:
     names = ("NUMBA_CACHE_DIR", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
     said = [

@@ -59,7 +59,7 @@ def _one(what: str, wanted: str | None, known: list[str]) -> str:
     if wanted is None:
         raise RunError(f"several {what}s are archived, name one with --{what}: {listed}")
     near = difflib.get_close_matches(wanted, known, n=1)
-    hint = f", did you mean {near[0]}?" if near else ""
+    hint = f", did you mean {near[0]}?" if near else "."
     raise RunError(f"unknown {what} {wanted!r}{hint} Archived: {listed}")
 
 

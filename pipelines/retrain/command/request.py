@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -19,6 +18,7 @@ from pipelines.retrain.adapters.run_folder import RunError, RunFolder
 from pipelines.retrain.adapters.venue_fees import announced_fees
 from pipelines.retrain.adapters.waiting import when_there
 from pipelines.retrain.command.options import ModelOptions, SourceOptions
+from pipelines.retrain.command.spelling import did_you_mean
 from pipelines.retrain.command.window import moment_s, stamp, window
 from pipelines.retrain.settings import PRESETS, Request, RetrainSettings
 
@@ -86,9 +86,7 @@ def settings_of(source: SourceOptions, model: ModelOptions) -> RetrainSettings:
 def one_of(what: str, name: str, known: Iterable[str], plural: str) -> None:
     """Raises RunError that names the nearest to a misspelt name."""
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise RunError(f"unknown {what} {name!r}.{hint} {plural}: {', '.join(known)}")
+        raise RunError(f"unknown {what} {name!r}.{did_you_mean(name, known)} {plural}: {', '.join(known)}")
 
 
 def stored(folder: RunFolder) -> Request:
@@ -97,8 +95,7 @@ def stored(folder: RunFolder) -> Request:
         return Request.model_validate_json(folder.request.read_text())
     except FileNotFoundError as error:
         runs = sorted(path.name for path in folder.path.parent.glob("*"))
-        near = difflib.get_close_matches(folder.path.name, runs, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(folder.path.name, runs)
         raise RunError(f"no run {folder.path.name!r} in {folder.path.parent}: name one with --run.{hint}") from error
 
 

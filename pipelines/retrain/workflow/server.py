@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +14,8 @@ from argo_workflows.model.io_argoproj_workflow_v1alpha1_workflow_submit_request 
     IoArgoprojWorkflowV1alpha1WorkflowSubmitRequest,
 )
 from urllib3.exceptions import HTTPError
+
+from pipelines.retrain.command.spelling import did_you_mean
 
 TIMEOUT_S = 15.0
 FAILED = ("Failed", "Error")
@@ -86,7 +87,7 @@ class ArgoServer:
         known = self._parameters(template)
         for name in parameters:
             if name not in known:
-                raise ArgoProblem(f"the template {template} has no parameter {name!r}.{_near(name, known)}")
+                raise ArgoProblem(f"the template {template} has no parameter {name!r}.{did_you_mean(name, known)}")
         told = [f"{name}={value}" for name, value in parameters.items()]
         body = IoArgoprojWorkflowV1alpha1WorkflowSubmitRequest(
             namespace=self._namespace,
@@ -102,7 +103,9 @@ class ArgoServer:
             return _run(self._ask(self._workflows.get_workflow, self._namespace, name))
         except _NotThere as error:
             known = [run.name for run in self.runs(None)]
-            raise ArgoProblem(f"no workflow {name!r} in namespace {self._namespace}.{_near(name, known)}") from error
+            raise ArgoProblem(
+                f"no workflow {name!r} in namespace {self._namespace}.{did_you_mean(name, known)}"
+            ) from error
 
     def runs(self, template: str | None) -> list[Run]:
         """Those of one template (None: all), the newest first."""
@@ -120,9 +123,10 @@ class ArgoServer:
         except _NotThere as error:
             listed = self._ask(self._templates.list_workflow_templates, self._namespace).get("items") or []
             known = [item["metadata"]["name"] for item in listed]
+            hint = did_you_mean(template, known)
             there = f"There: {', '.join(known)}" if known else "There is none: install the chart with argo.enabled=true"
             raise ArgoProblem(
-                f"no WorkflowTemplate {template!r} in namespace {self._namespace}.{_near(template, known)} {there}"
+                f"no WorkflowTemplate {template!r} in namespace {self._namespace}.{hint} {there}"
             ) from error
         return [one["name"] for one in found["spec"].get("arguments", {}).get("parameters", [])]
 
@@ -164,11 +168,6 @@ def without_server(namespace: str) -> str:
         '"metadata":{"generateName":"retrain-"},"spec":{"workflowTemplateRef":{"name":"TEMPLATE"}}}\', and '
         f"`kubectl -n {namespace} get workflows -w`"
     )
-
-
-def _near(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _run(item: Mapping[str, Any]) -> Run:

@@ -112,6 +112,14 @@ class Keep:
     batch: int = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many rows went, and whether there may be more to remove now: also behind rows that stay."""
+
+    rows: int
+    more: bool
+
+
 class Journal(Protocol):
     def check(self) -> None:
         """Raises JournalAway while it does not answer; ends the process when it is none that this router may use."""
@@ -161,8 +169,8 @@ class Journal(Protocol):
 
     def mark_published(self, lease: Lease, sequence: int) -> None: ...
 
-    def prune(self, lease: Lease, keep: Keep, now: int) -> int:
-        """Remove one batch of what need not be kept any more; how many rows went. 0: nothing is left to remove now."""
+    def prune(self, lease: Lease, keep: Keep, now: int) -> Pruned:
+        """Remove one batch of what need not be kept any more."""
 
     def tidy(self) -> None:
         """Work that keeps later commits quick; loses nothing when it is never done."""

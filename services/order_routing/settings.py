@@ -134,9 +134,11 @@ class JournalSettings(BaseSettings):
     def load(cls) -> str:
         """The journal's address. Raises SettingsProblem when there is none."""
         told = cls()
-        if not told.journal_url and told.state_dir is None:
+        if told.journal_url:
+            return told.journal_url
+        if told.state_dir is None:
             raise SettingsProblem("order_routing: set ORDER_ROUTING_JOURNAL_URL, or ORDER_ROUTING_STATE_DIR for a file")
-        return told.journal_url or file_in(told.state_dir or Path())
+        return file_in(told.state_dir)
 
 
 def file_in(state_dir: Path) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoneIsFree
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from services.order_routing.adapters import postgres
-from services.order_routing.ports import JournalProblem
+from services.order_routing.ports import JournalAway, JournalProblem
 
 SETTING = "ORDER_ROUTING_JOURNAL_URL"
 LOG_BYTES = 8 * 1024 * 1024
@@ -19,6 +21,7 @@ IN_MEMORY = ("sqlite://", "sqlite:///:memory:")
 STATEMENT_MS = 5_000
 CONNECTIONS = 8  # one writes, the others read for rpcs and tasks
 POOL_WAIT_S = 5.0
+FILE_WAIT_S = 10.0  # for another process that writes
 
 
 class JournalRefused(SystemExit):
@@ -51,8 +54,18 @@ def name_of(engine: Engine) -> str:
 
 def problem_of(error: Exception, what: str) -> JournalProblem:
     """What an error of either database means to the router."""
+    if isinstance(error, NoneIsFree):
+        return JournalAway(f"{what}: all connections are waiting for answers")
     inside = error.orig if isinstance(error, DBAPIError) else error
     return postgres.problem_of(inside or error, what)
+
+
+def connect(engine: Engine) -> Any:
+    """A connection of the pool without transactions of its own. Raises JournalProblem, JournalAway."""
+    try:
+        return engine.raw_connection()
+    except Exception as error:  # the driver's own come as they are
+        raise problem_of(error, "no connection to the journal") from error
 
 
 def _postgres(url: URL, statement_ms: int) -> Engine:
@@ -73,17 +86,16 @@ def _sqlite(url: str) -> Engine:
     engine = create_engine(
         url,
         poolclass=StaticPool if memory else QueuePool,
-        connect_args={"check_same_thread": False, "timeout": 10.0},
+        connect_args={"check_same_thread": False, "timeout": FILE_WAIT_S},
     )
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, not by the driver
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(
-            "PRAGMA wal_autocheckpoint=0"
-        )  # a checkpoint inside a commit would hold up an order: see tidy
+        # a checkpoint inside a commit would hold up an order: see tidy
+        connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")
@@ -94,6 +106,19 @@ def _sqlite(url: str) -> Engine:
             connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Of several that open a new file at once SQLite refuses all but one, without waiting for its timeout."""
+    limit = time.monotonic() + FILE_WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > limit:
+                raise
+            time.sleep(0.01)
 
 
 def prepare_file(engine: Engine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, func, select, text, tuple_, update
@@ -14,12 +15,12 @@ from sqlalchemy.pool import StaticPool
 from libs.trading.decisions import Decision
 from libs.trading.orders import Fill, Order, OrderState
 from services.order_routing.adapters import readings, rows, schema, statements
-from services.order_routing.adapters.database import problem_of
+from services.order_routing.adapters.database import connect, problem_of
 from services.order_routing.adapters.postgres import PostgresWrites
 from services.order_routing.adapters.pruning import Pruning
 from services.order_routing.adapters.sqlite import SqliteWrites
 from services.order_routing.adapters.tables import decisions, executions, leases, orders, outbox, published
-from services.order_routing.ports import Entry, Keep, Lease, Standing, Stored
+from services.order_routing.ports import Entry, Keep, Lease, Pruned, Standing, Stored
 
 MINUTE = 60_000_000_000
 
@@ -44,7 +45,7 @@ class SqlJournal:
         self._writing = threading.RLock()
         self._on_server = engine.dialect.name == "postgresql"
         write: Callable[..., Writes] = PostgresWrites if self._on_server else SqliteWrites
-        self._writes = write(engine.raw_connection, self._writing)
+        self._writes = write(partial(connect, engine), self._writing)
         self._pruning = Pruning()
         # One look is a transaction of its own; several looks that belong together see one state of the database.
         alone = {"isolation_level": "AUTOCOMMIT"} if self._on_server else {}
@@ -95,13 +96,13 @@ class SqlJournal:
     def mark_published(self, lease: Lease, sequence: int) -> None:
         self._writes.run(lease, statements.of_published(lease.account, sequence))
 
-    def prune(self, lease: Lease, keep: Keep, now: int) -> int:
+    def prune(self, lease: Lease, keep: Keep, now: int) -> Pruned:
         with self._looking(together=True) as connection:
             found = self._pruning.candidates(connection, lease.account, keep, now)
         if found.statements:
             self._writes.run(lease, found.statements)
         self._pruning.done(found)
-        return found.rows
+        return Pruned(found.rows, more=bool(found.rows or found.looked))
 
     def tidy(self) -> None:
         """Move the write-ahead log into the file while nobody waits for it."""

@@ -16,14 +16,14 @@ LOOKS = 5  # a broker that just came back may show an older end for a moment
 log = get_logger("kafka_log")
 
 
-class AnotherTopic(Exception):
-    """The topic ends before what was read of it: it is not the one that the journal knows."""
+class AnotherTopic(SystemExit):
+    """The topic ends before what was read of it: it is not the one that the journal knows. A person has to look."""
 
     def __init__(self, part: TopicPartition, journal: int, end: int) -> None:
         super().__init__(
             f"topic {part.topic} partition {part.partition} ends at offset {end}, the journal goes on at {journal}: "
             "this is another broker, or the topic was wiped. Point the router to the broker that it read before, or "
-            "move the state folder away to begin anew, after a person has looked at what is held"
+            "give it another journal to begin anew, after a person has looked at what is held"
         )
 
 

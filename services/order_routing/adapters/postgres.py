@@ -79,7 +79,6 @@ class PostgresWrites:
                     if last or error.sqlstate not in AGAIN:
                         self.close()
                         raise problem_of(error, "the journal refused a transaction") from error
-                    self._connection.driver_connection.rollback()
 
     def _write(self, lease: Lease, statements: Sequence[Statement]) -> None:
         """Everything from BEGIN to COMMIT leaves in one flush, and is waited for once."""
@@ -101,12 +100,9 @@ class PostgresWrites:
 
     def _open(self) -> Any:
         if self._connection is None:
-            try:
-                self._connection = self._open_connection()
-                # The driver would send BEGIN and COMMIT in round trips of their own; here they travel with the rest.
-                self._connection.driver_connection.autocommit = True
-            except Exception as error:
-                raise _inside(error) from error
+            self._connection = self._open_connection()
+            # The driver would send BEGIN and COMMIT in round trips of their own; here they travel with the rest.
+            self._connection.driver_connection.autocommit = True
         return self._connection.driver_connection
 
     def _who(self, lease: Lease) -> str:
@@ -131,12 +127,6 @@ def as_psycopg(sql: str) -> str:
     return re.sub(r":(\w+)", r"%(\1)s", sql)
 
 
-def _inside(error: Exception) -> Exception:
-    """psycopg's own error of one that was wrapped on its way."""
-    inside = getattr(error, "orig", None)
-    return inside if isinstance(inside, psycopg.Error) else error
-
-
 def is_passing(error: BaseException | None) -> bool:
     """Whether waiting may help: no answer, a lost connection, a server that starts, stops, is full or is read-only."""
     if not isinstance(error, psycopg.Error):
@@ -158,6 +148,6 @@ def problem_of(error: BaseException, what: str) -> JournalProblem:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's own words without line breaks; the last line of a failed connection has the server's."""
+    """The first two lines of an error's own words, as one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return "; ".join(lines[:2]) or type(error).__name__

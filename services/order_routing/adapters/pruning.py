@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select
+from sqlalchemy import ColumnElement, Connection, exists, func, select, tuple_
 
 from libs.wire.orders import decode_event
 from services.order_routing.adapters.statements import Statement
@@ -16,13 +16,15 @@ from services.order_routing.ports import Keep
 FORGET_EVENT = "DELETE FROM outbox WHERE account = :account AND sequence = :sequence"
 FORGET_DECISION = "DELETE FROM decisions WHERE account = :account AND decision_key = :decision_key"
 
+Looked = dict[tuple[str, str], tuple[int, str]]  # the time and key of a decision, by strategy and instrument
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one transaction removes, and up to where decisions were looked through then, by strategy and instrument."""
+    """What one transaction removes, and the last decision that was looked at, where there may be more behind it."""
 
     statements: list[Statement] = field(default_factory=list)
-    looked: dict[tuple[str, str], int] = field(default_factory=dict)
+    looked: Looked = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -33,7 +35,7 @@ class Pruning:
     """Remembers how far it looked, so that rows which stay are not looked at again and again; a restart looks anew."""
 
     def __init__(self) -> None:
-        self._looked: dict[tuple[str, str], int] = {}
+        self._looked: Looked = {}
 
     def candidates(self, connection: Connection, account: str, keep: Keep, now: int) -> Batch:
         """Rows to remove, at most about `keep.batch` of a kind."""
@@ -53,28 +55,27 @@ class Pruning:
     def done(self, batch: Batch) -> None:
         self._looked.update(batch.looked)
 
-    def _old_decisions(
-        self, connection: Connection, account: str, keep: Keep, now: int, looked: dict[tuple[str, str], int]
-    ) -> list[str]:
+    def _old_decisions(self, connection: Connection, account: str, keep: Keep, now: int, looked: Looked) -> list[str]:
         mine = decisions.c.account == account
         kinds = select(decisions.c.strategy, decisions.c.instrument).where(mine).distinct()
+        place = (decisions.c.decided_time, decisions.c.decision_key)
         keys: list[str] = []
         for strategy, instrument in connection.execute(kinds).all():
             of_kind = (mine, decisions.c.strategy == strategy, decisions.c.instrument == instrument)
             before = now - keep.decisions
             if strategy == EXPLORE:
                 before = min(before, _newest(connection, of_kind, keep.explore_window))
-            after = self._looked.get((strategy, instrument), 0)
+            after = self._looked.get((strategy, instrument), (0, ""))
             query = (
-                select(decisions.c.decision_key, decisions.c.decided_time, _stays(account))
-                .where(*of_kind, decisions.c.decided_time > after, decisions.c.decided_time < before)
-                .order_by(decisions.c.decided_time)
+                select(*place, _stays(account))
+                .where(*of_kind, tuple_(*place) > after, decisions.c.decided_time < before)
+                .order_by(*place)
                 .limit(keep.batch)
             )
             found = connection.execute(query).all()
-            keys += [key for key, _, stays in found if not stays]
-            if len(found) == keep.batch:  # of the last moment there may be more
-                looked[strategy, instrument] = found[-1].decided_time - 1
+            keys += [key for _, key, stays in found if not stays]
+            if len(found) == keep.batch:
+                looked[strategy, instrument] = (found[-1].decided_time, found[-1].decision_key)
             if len(keys) >= keep.batch:
                 break
         return keys

@@ -63,7 +63,7 @@ class Tending:
     def _prune(self, router: Router) -> None:
         """One batch a round while there is something to remove, so that no decision waits long behind it."""
         now = self._world.clock()
-        if now >= self._prune_at and not self._world.journal.prune(router.account.lease, self._keep, now):
+        if now >= self._prune_at and not self._world.journal.prune(router.account.lease, self._keep, now).more:
             self._prune_at = now + PRUNE_EVERY
 
     def _pause(self, router: Router) -> float:

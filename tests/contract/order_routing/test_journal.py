@@ -250,14 +250,14 @@ def test_sequence_goes_on_after_everything_told_was_removed(opened: Open) -> Non
     events = tuple(AccountEvent(n, "paper", START, an_order(client_order_id=f"o{n}")) for n in range(1, 6))
     journal.commit(Entry(time=START, events=events), lease)
     keep = Keep(events=LEASE, decisions=LEASE)
-    assert journal.prune(lease, keep, START + 2 * LEASE) == 0, "nothing was told"
+    assert journal.prune(lease, keep, START + 2 * LEASE).rows == 0, "nothing was told"
     journal.mark_published(lease, 4)
-    assert journal.prune(lease, keep, START + LEASE) == 0, "not old enough"
-    assert journal.prune(lease, replace(keep, batch=3), START + 2 * LEASE) == 3
-    assert journal.prune(lease, replace(keep, batch=3), START + 2 * LEASE) == 1
+    assert journal.prune(lease, keep, START + LEASE).rows == 0, "not old enough"
+    assert journal.prune(lease, replace(keep, batch=3), START + 2 * LEASE).rows == 3
+    assert journal.prune(lease, replace(keep, batch=3), START + 2 * LEASE).rows == 1
     assert [number for number, _ in journal.events("paper", 0, 10)] == [5], "untold"
     journal.mark_published(lease, 5)
-    assert journal.prune(lease, keep, START + 2 * LEASE) == 0, "the newest stays"
+    assert journal.prune(lease, keep, START + 2 * LEASE).rows == 0, "the newest stays"
     assert opened().load("paper", START, 1).sequence == 5
 
 
@@ -271,13 +271,26 @@ def test_old_decisions_go_but_never_one_with_an_order_nor_the_newest(opened: Ope
     journal.commit(Entry(time=START, decisions=made, new_orders=(order,)), lease)
     keep = Keep(events=LEASE, decisions=LEASE, batch=4)
     removed = 0
-    while count := journal.prune(lease, keep, START + LEASE + 10):
+    while count := journal.prune(lease, keep, START + LEASE + 10).rows:
         removed += count
     left = {one.decision_key for one in made if journal.decision("paper", one.decision_key) is not None}
     assert left == {"d2", "d7", "d10", "d11"}, "with an order, the newest of s1, too young, the newest of s2"
     assert removed == 8
     assert journal.order("paper", "d2") == order
-    assert journal.prune(lease, keep, START + LEASE + 10) == 0
+    assert journal.prune(lease, keep, START + LEASE + 10).rows == 0
+
+
+def test_an_old_decision_is_found_behind_many_that_stay(opened: Open) -> None:
+    journal = opened()
+    lease = held_by(journal, "a")
+    made = tuple(a_decision(f"d{n:02}", decided_time=START + n // 10, as_of=n) for n in range(30))
+    orders = tuple(an_order(client_order_id=f"o{n}", decision_key=f"d{n:02}") for n in range(25))
+    journal.commit(Entry(time=START, decisions=made, new_orders=orders), lease)
+    keep = Keep(events=LEASE, decisions=LEASE, batch=3)
+    removed = 0
+    while (batch := journal.prune(lease, keep, START + 2 * LEASE)).more:
+        removed += batch.rows
+    assert removed == 4, "all without an order but the newest"
 
 
 def test_exploring_keeps_the_rows_that_its_cut_is_made_of(opened: Open) -> None:
@@ -289,7 +302,7 @@ def test_exploring_keeps_the_rows_that_its_cut_is_made_of(opened: Open) -> None:
     journal.commit(Entry(time=START, decisions=made), lease)
     keep = Keep(events=LEASE, decisions=LEASE, explore_window=4)
     before = journal.load("paper", START, 4).explore_scores
-    assert journal.prune(lease, keep, START + 9 * LEASE) == 5
+    assert journal.prune(lease, keep, START + 9 * LEASE).rows == 5
     assert journal.load("paper", START, 4).explore_scores == before
 
 

@@ -211,7 +211,7 @@ def test_a_watcher_of_events_that_were_removed_is_told_where_they_are(desk: Desk
         desk.decide(offset)
     journal, account = desk.world.journal, desk.leading().account
     journal.mark_published(account.lease, 3)
-    assert journal.prune(account.lease, Keep(events=1, decisions=2 * 10**18), desk.world.clock() + 10**18) == 3
+    assert journal.prune(account.lease, Keep(events=1, decisions=2 * 10**18), desk.world.clock() + 10**18).rows == 3
     watched: Any = desk.rpc.WatchOrderEvents(pb.WatchOrderEventsRequest(after_sequence=1), timeout=10)
     code, _, reason = refusal(lambda: next(watched))
     assert (code, reason) == (grpc.StatusCode.OUT_OF_RANGE, "EVENTS_REMOVED")

@@ -134,7 +134,7 @@ def test_it_waits_for_topics_and_says_so(kafka: KafkaConfig, tmp_path: Path) -> 
     service = an_archive(config, Spot(str(tmp_path / "archive"), {}), tmp_path / "log")
     service.start()
     try:
-        wait_for(lambda: "waiting for the broker and its topics" in service.said(), 30.0)
+        wait_for(lambda: "waiting for the broker and its topics" in service.said())
         create_topics(config.bootstrap, config.topic_prefix)
         service.wait_ready()
     finally:

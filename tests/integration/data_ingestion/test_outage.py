@@ -46,16 +46,16 @@ def test_a_broker_away_at_the_start_and_in_the_middle_loses_nothing(broker: Brok
                 lambda: "waiting for the broker to acknowledge" in service.said(), 40.0, "it says what it waits for"
             )
             broker.start()
-            service.wait_ready(60.0)
+            service.wait_ready()
             venue.trade("0")
             topic = Topic(kafka, "market.events")
-            wait_for(lambda: topic.events(Trade), 30.0, "the first trade is in the log")
+            wait_for(lambda: topic.events(Trade), why="the first trade is in the log")
             broker.kill()
             for number in range(1, TRADES):
                 venue.trade(str(number))
-            wait_for(lambda: "the broker does not acknowledge" in service.said(), 40.0, "reading stops")
+            wait_for(lambda: "the broker does not acknowledge" in service.said(), why="reading stops")
             broker.start()
-            wait_for(lambda: len(topic.events(Trade)) >= TRADES, 60.0, "everything arrives")
+            wait_for(lambda: len(topic.events(Trade)) >= TRADES, why="everything arrives")
             assert [trade.trade_id for trade in topic.events(Trade)] == [str(number) for number in range(TRADES)]
             assert len(topic.events(FeedGap)) == 1
             topic.close()

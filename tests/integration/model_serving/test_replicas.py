@@ -76,21 +76,21 @@ def test_scaled_to_two_and_back_every_vector_gets_one_prediction_of_each_role(pl
     try:
         wait_for(lambda: place.metric(PREDICTED, role="champion") > 100)
         second.start()
-        wait_for(lambda: second.metric(PREDICTED, role="champion") > 100, 60.0, "the second replica takes its share")
+        wait_for(lambda: second.metric(PREDICTED, role="champion") > 100, why="the second replica takes its share")
         assert second.metric("model_serving_unscored_total", reason="NO_MODEL") == 0
         before = place.metric(PREDICTED, role="champion")
-        wait_for(lambda: place.metric(PREDICTED, role="champion") > before + 100, 60.0, "the first keeps its share")
+        wait_for(lambda: place.metric(PREDICTED, role="champion") > before + 100, why="the first keeps its share")
         assert second.stop() == 0
         before = place.metric(PREDICTED, role="champion")
-        wait_for(lambda: place.metric(PREDICTED, role="champion") > before + 100, 60.0)
+        wait_for(lambda: place.metric(PREDICTED, role="champion") > before + 100)
         second.start()
-        wait_for(lambda: second.metric(PREDICTED, role="champion") > 20, 60.0, "the same name comes back")
+        wait_for(lambda: second.metric(PREDICTED, role="champion") > 20, why="the same name comes back")
         second.kill()
         time.sleep(2.0)
     finally:
         sent = load.end()
     wanted = {vector.id for vector in sent}
-    wait_for(lambda: wanted <= by_vector(place).keys(), 60.0, "every vector is scored")
+    wait_for(lambda: wanted <= by_vector(place).keys(), why="every vector is scored")
     for said in by_vector(place).values():
         assert {prediction.role for prediction in said} == {Role.CHAMPION, Role.CHALLENGER}
         # what was scored again after a partition moved says the same, but for when it was said

@@ -107,7 +107,7 @@ def test_a_kill_in_the_middle_leaves_no_vector_unscored_and_repeats_say_the_same
     place.kill()
     send(place, vectors[1500:])
     place.start()
-    wait_for(lambda: len(by_vector(place)) == 3000, 20.0)
+    wait_for(lambda: len(by_vector(place)) == 3000)
     for repeats in by_vector(place).values():
         assert len({(p.id, p.probabilities, p.bundle_digest) for p in repeats}) == 1
 
@@ -142,10 +142,10 @@ def test_a_broker_that_is_away_at_the_start_and_in_the_middle_is_waited_for(mlfl
     place = Place(KafkaConfig(broker.bootstrap, topic_prefix="t."), mlflow_server, tmp_path / "place")
     try:
         place.start(wait=False)
-        wait_for(lambda: "waiting" in place.log.read_text(), 30.0)
+        wait_for(lambda: "waiting" in place.log.read_text())
         broker.start()
         create_topics(broker.bootstrap, "t.")
-        wait_for(place.is_ready, 30.0)
+        wait_for(place.is_ready)
         place.champion("champion")
         send(place, stretch(10))
         wait_for(lambda: len(by_vector(place)) == 10)
@@ -153,7 +153,7 @@ def test_a_broker_that_is_away_at_the_start_and_in_the_middle_is_waited_for(mlfl
         time.sleep(1.0)
         broker.start()
         send(place, stretch(20)[10:])
-        wait_for(lambda: len(by_vector(place)) == 20, 30.0)
+        wait_for(lambda: len(by_vector(place)) == 20)
         assert place.stop() == 0
     finally:
         place.kill()

@@ -14,8 +14,8 @@ TIMEOUT_S = 5.0
 
 
 def announced_fees(venue: str, instrument: str) -> tuple[float, float]:
-    """Maker's and taker's fee in bps of one instrument. Raises NotYet while the venue does not answer, RunError for an
-    answer that says nothing of the instrument."""
+    """Maker's and taker's fee in bps of one instrument. Raises NotYet while the venue is away or not ready, RunError
+    for an answer that says nothing of the instrument."""
     try:
         with urllib.request.urlopen(venue.rstrip("/") + PATH, timeout=TIMEOUT_S) as answer:
             sessions = json.load(answer)["sessions"]
@@ -23,6 +23,8 @@ def announced_fees(venue: str, instrument: str) -> tuple[float, float]:
     except ValueError as error:
         raise RunError(f"--venue {venue}: no announcement at {PATH}: {error}") from error
     except urllib.error.HTTPError as error:
+        if error.code >= 500:
+            raise NotYet(f"the venue at {venue} is not ready: HTTP {error.code}") from error
         raise RunError(f"--venue {venue}{PATH}: HTTP {error.code}; only a simulator announces its fees") from error
     except (OSError, http.client.HTTPException) as error:
         raise NotYet(f"the venue at {venue} does not answer: {error}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from libs.bundle.canonical import BundleError
-from libs.bundle.keys import generate, load_private
+from libs.bundle.keys import generate, load_private, public_pem
 from pipelines.retrain.adapters.run_folder import NotYet, RunError
 
 TRAINING, GATE = "training", "gate"
@@ -23,10 +23,14 @@ def public_file(folder: Path, name: str) -> Path:
 
 
 def make_keys(folder: Path) -> list[Path]:
-    """Make the pairs that are absent; returns the public files. Existing keys are never replaced."""
+    """Make the pairs that are absent, and the public half of a private key that has none; returns the public files.
+    Existing keys are never replaced."""
     for name in (TRAINING, GATE):
-        if not private_file(folder, name).exists():
-            generate(private_file(folder, name), public_file(folder, name))
+        private, public = private_file(folder, name), public_file(folder, name)
+        if not private.exists():
+            generate(private, public)
+        elif not public.exists():
+            public.write_bytes(public_pem(load_private(private).public_key()))
     return [public_file(folder, name) for name in (TRAINING, GATE)]
 
 

@@ -26,7 +26,7 @@ def number(text: str) -> float | None:
 def whole_number(text: str) -> int | None:
     """The same for a whole number."""
     value = number(text)
-    if value is not None and value != int(value):
+    if value is not None and not value.is_integer():
         raise typer.BadParameter(f"{text!r} is no whole number")
     return None if value is None else int(value)
 

@@ -62,6 +62,22 @@ def test_keys_are_made_once_and_the_public_halves_named(tmp_path: Path) -> None:
     assert (tmp_path / "gate.private.pem").stat().st_mode & 0o077 == 0
 
 
+def test_a_lost_public_half_comes_back_from_its_private_key(tmp_path: Path) -> None:
+    call("keys", "--keys", str(tmp_path))
+    public = tmp_path / "gate.public.pem"
+    before = public.read_bytes()
+    public.unlink()
+    assert call("keys", "--keys", str(tmp_path)).exit_code == 0
+    assert public.read_bytes() == before
+
+
+@pytest.mark.parametrize("seed", ["inf", "nan", "1.5"])
+def test_a_seed_that_is_no_whole_number_is_refused(seed: str) -> None:
+    result = call("--seed", seed)
+    assert result.exit_code == 2
+    assert f"'{seed}' is no whole number" in result.stderr
+
+
 def test_steps_go_on_with_what_the_run_was_asked_for_and_a_refusal_ends_with_zero(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "runs" / "a")
     a_snapshot(folder, provenance="RECORDED")

@@ -19,6 +19,7 @@ SETTLED_TAG = "registration"
 SETTLED = "complete"
 ALIAS_TAG, NO_ALIAS = "alias_at_registration", "none"
 NO_WAIT = 0  # seconds; a version made from files that are there already is ready at once
+# What it answers where there is no such model, and where the model has no such alias.
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 # What a server says that is away, behind a proxy without it, or whose database is away; everything else is an answer.
 AWAY = ("", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED", "REQUEST_LIMIT_EXCEEDED", "ABORTED")

@@ -32,9 +32,9 @@ def tell_registered(
         integrity=None if bundle.integrity is None else to_message(bundle.integrity),
         evidence_verdict=None if bundle.evidence is None else to_message(bundle.evidence),
     )
+    value, headers = event.SerializeToString(), [payload_header(TOPIC)]
     producer = open_producer(kafka, "retrain")
     try:
-        value, headers = event.SerializeToString(), [payload_header(TOPIC)]
         sent = producer.send(TOPIC, key=MODEL_NAME.encode(), value=value, headers=headers)
         sent.result(PATIENCE_S)
     except Exception as error:

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
-from io import StringIO
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from rich.console import Console
 
 from libs.bundle.folder import read_bundle
 from libs.bundle.manifest import MODEL_NAME
 from pipelines.retrain.adapters.mlflow_registry import Entry, Registry
-from pipelines.retrain.adapters.run_folder import NotYet, RunError, RunFolder, read_facts, write_facts
-from pipelines.retrain.local import STEPS, LocalRun, Places
-from pipelines.retrain.report.progress import StepProgress
+from pipelines.retrain.adapters.run_folder import NotYet, RunError, read_facts, write_facts
+from pipelines.retrain.local import LocalRun
 from pipelines.retrain.steps.register import register
+from tests.builders import runs
 from tests.builders.candidates import Market
-from tests.builders.snapshots import a_request, a_snapshot, small_settings
+from tests.builders.snapshots import a_snapshot, small_settings
 
 
 def a_run(path: Path, mlflow: str, seed: int, market: Market | None = None) -> LocalRun:
-    console = Console(file=StringIO())
-    progress, places = StepProgress(console, time.monotonic), Places(mlflow, None, path / "keys")
-    local = LocalRun(
-        RunFolder(path / "runs" / "a"), a_request(small_settings(seed)), places, progress, console, time.time_ns
-    )
+    """From frozen vectors to the registry."""
+    here = runs.a_run(path, small_settings(seed))
+    local = replace(here, places=replace(here.places, mlflow=mlflow))
     a_snapshot(local.folder, market)
-    for step in list(STEPS)[1:]:
+    for step in (*runs.JUDGED, "register"):
         local.run(step)
     return local
 

@@ -109,6 +109,7 @@ def test_a_service_has_probes_and_time_to_end(case: str) -> None:
             assert main["startupProbe"]["grpc"] == main["livenessProbe"]["grpc"] == {"port": 50051, "service": "live"}
             assert main["readinessProbe"]["grpc"] == {"port": 50051}
             assert spec["topologySpreadConstraints"], name
+            assert spec["shareProcessNamespace"] is True, f"{name}: process 1 is deaf to SIGTERM until it listens"
 
 
 @pytest.mark.parametrize("case", EVERY)

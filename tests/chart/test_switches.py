@@ -71,6 +71,14 @@ def test_the_production_profile_alone_names_everything_that_is_missing() -> None
         assert f"{name} is empty" in str(refused.value)
 
 
+def test_a_venue_of_ones_own_needs_its_own_key() -> None:
+    own = ("venue.httpUrl=https://api-testnet.bybit.com", "venue.streamUrl=wss://stream-testnet.bybit.com")
+    assert "venue.keySecret is empty: the key that this release makes is for its simulator" in refusal("dev", *own)
+    told = tuple(word for one in (*own, "venue.keySecret=bybit-key") for word in ("--set", one))
+    mounts = named(render(case_file("dev"), options=told), "Deployment", "order-routing")["spec"]["template"]["spec"]
+    assert "bybit-key" in str(mounts["volumes"])
+
+
 @pytest.mark.parametrize(("case", "learns"), [("dev", "dev.firstModel"), ("production", "argo.enabled")])
 def test_what_learns_from_the_archive_is_refused_without_one(case: str, learns: str) -> None:
     assert f"{learns} " in refusal(case, "archive.enabled=false", "archive.place=")

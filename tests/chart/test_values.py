@@ -97,6 +97,7 @@ def test_a_misspelt_name_is_refused_at_every_level_and_named(tmp_path: Path) -> 
         ("orderRouting.settings.RISK__MAX_ORDER_NOTIONL=5", r"orderRouting.*settings.*RISK__MAX_ORDER_NOTIONL"),
         ("account.live.iUnderstandThatThisTradesRealMony=true", "iUnderstandThatThisTradesRealMony"),
         ("featurestore.replicas=2", "featurestore"),
+        ("argo.settings.bar-seconds=2", r"argo.*settings.*bar-seconds"),  # the release has one bar: features.barSeconds
     ],
 )
 def test_a_likely_typo_is_refused_with_its_name(option: str, named: str) -> None:

@@ -36,6 +36,9 @@
 - "keys.gateSecret is empty: the gate of retraining (argo.enabled) signs with gate.private.pem of that secret"
 {{- end }}
 {{- end }}
+{{- if and $v.dev.enabled $v.venue.httpUrl (not $v.venue.keySecret) }}
+- "venue.keySecret is empty: the key that this release makes is for its simulator, {{ $v.venue.httpUrl }} does not know it; name the secret whose key.json holds {\"key\": ..., \"secret\": ...} of the account there"
+{{- end }}
 {{- range list "httpUrl" "streamUrl" }}
 {{- if not (or (index $v.venue .) $v.exchangeSimulator.enabled) }}
 - "venue.{{ . }} is empty: name the venue, or set exchangeSimulator.enabled for the one of this release"

@@ -109,6 +109,7 @@ spec:
 {{- $mounts := concat (default list $spec.claims) (ternary (list $spec.volume) list (hasKey $spec "volume")) -}}
 serviceAccountName: {{ $full }}
 {{ include "trading-platform.podHead" (list $root 10001) }}
+shareProcessNamespace: true  # as process 1 it would not hear SIGTERM before it listens for it: an end while it loads took the whole grace period
 terminationGracePeriodSeconds: 60  # the service's own end takes 5 s for its calls and at most 10 s for a task
 topologySpreadConstraints:
   {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}

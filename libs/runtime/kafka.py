@@ -71,7 +71,9 @@ class SendFailed(Exception):
 
 
 class CommitRefused(Exception):
-    """Offsets of a partition that this consumer no longer owns: its new owner reads the records again."""
+    """Offsets that the broker did not take: another consumer owns the partition, or there was no answer in time.
+
+    Whoever owns it reads the records again."""
 
 
 class Producer(Protocol):

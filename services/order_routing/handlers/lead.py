@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from libs.trading.instrument import InstrumentRules
@@ -13,7 +13,7 @@ from services.order_routing.handlers.doubt import Patience
 from services.order_routing.handlers.publish import keep_publishing
 from services.order_routing.handlers.router import Router, World
 from services.order_routing.handlers.tend import Tending
-from services.order_routing.handlers.terms import SECOND, WAIT_S, Term, Terms
+from services.order_routing.handlers.terms import WAIT_S, Term, Terms
 from services.order_routing.ports import (
     Announcement,
     JournalAway,
@@ -26,7 +26,6 @@ from services.order_routing.ports import (
 )
 
 TURN_S = 0.05
-DAY = 86_400 * SECOND
 T = TypeVar("T")
 
 
@@ -40,8 +39,8 @@ class Course:
     lease: int
     instruments: tuple[str, ...]
     tend_seconds: float
-    dead_man: int = 0
-    keep: Keep = field(default_factory=lambda: Keep(events=7 * DAY, decisions=90 * DAY))
+    dead_man: int
+    keep: Keep
 
 
 class Leadership:

@@ -72,7 +72,7 @@ class Terms:
                 term = self._term
                 if term is not None and not term.over.is_set():
                     return term
-                stop.wait(WAIT_S)  # it ends, and what waits for it to be cleared need not turn meanwhile
+                stop.wait(WAIT_S)  # the process stops: the term is over, only calls that came before are still answered
         return None
 
     def each_term(self, stop: threading.Event, act: Callable[[threading.Event, Router], None]) -> None:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from infra.daemon import free_port
 from libs.runtime.service import MAX_MESSAGE_BYTES, PortInUse, StreamCap, Task, run_service
 from protos.features.v1 import features_pb2, features_pb2_grpc
+from tests.builders.processes import wait_for
 
 ROOT = Path(__file__).parents[3]
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -113,13 +114,6 @@ def running(*tasks: Task) -> Iterator[tuple[Run, grpc.Channel]]:
 def health_of(channel: grpc.Channel, service: str = NAME) -> int:
     check = health_pb2_grpc.HealthStub(channel).Check
     return int(check(health_pb2.HealthCheckRequest(service=service), timeout=5).status)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
 
 
 def test_health_follows_is_ready() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,8 +17,9 @@ from services.order_routing.handlers.doubt import Patience
 from services.order_routing.handlers.lead import Course, Leadership
 from services.order_routing.handlers.router import World
 from services.order_routing.handlers.terms import NotLeading, Terms
-from services.order_routing.ports import Entry, JournalAway, Lease, LeaseLost, VenueUnavailable
+from services.order_routing.ports import Entry, JournalAway, Keep, Lease, LeaseLost, VenueUnavailable
 from tests.builders.orders import INSTRUMENT, a_prediction
+from tests.builders.processes import wait_for
 from tests.fakes.paper_venue import CALM
 from tests.fakes.router_world import LEASE, RouterWorld
 
@@ -29,7 +29,8 @@ def leading(world: RouterWorld) -> Iterator[tuple[Leadership, Callable[[Callable
     """A leadership that acts, and what runs another of its tasks until the end."""
     venue: Any = world.venue
     parts = World(world.journal, venue, world.standing, world.told, world.told, world.clock)
-    course = Course(world.policy, Patience(), "test", LEASE, (INSTRUMENT,), tend_seconds=0.001)
+    keep = Keep(events=LEASE, decisions=LEASE)
+    course = Course(world.policy, Patience(), "test", LEASE, (INSTRUMENT,), tend_seconds=0.001, dead_man=0, keep=keep)
     announcement: Any = Mock(sessions=Mock(return_value={}))
     publisher: Any = Mock()
     leadership = Leadership(parts, course, announcement, publisher, lambda what, why: None)
@@ -86,13 +87,6 @@ class AwayJournal:
             self._world.journal.__dict__.pop(name)
 
 
-def until(what: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 10.0
-    while not what():
-        assert time.monotonic() < limit
-        time.sleep(0.005)
-
-
 @pytest.mark.parametrize("written", [False, True])
 def test_an_entry_of_unknown_outcome_ends_the_term_and_is_never_sent_twice(tmp_path: Path, written: bool) -> None:
     world = RouterWorld(url=f"sqlite:///{tmp_path / 'journal.sqlite'}")
@@ -102,14 +96,14 @@ def test_an_entry_of_unknown_outcome_ends_the_term_and_is_never_sent_twice(tmp_p
         with AwayJournal(world, written=written):
             with pytest.raises(JournalAway):
                 old.predictions.handle(prediction, at)
-            until(lambda: not leadership.terms.is_acting())
+            wait_for(lambda: not leadership.terms.is_acting())
             with pytest.raises(NotLeading, match="waiting for the journal"):
                 leadership.terms.router()
         assert not world.venue.sent
         with pytest.raises(JournalAway):  # also now that it answers: memory may be behind the rows
             old.predictions.handle(prediction, at)
         world.clock.advance(2 * LEASE)
-        until(leadership.terms.is_acting)
+        wait_for(leadership.terms.is_acting)
         new = leadership.terms.router()
         assert new is not old
         assert new.account.lease.epoch == old.account.lease.epoch + 1
@@ -126,9 +120,9 @@ def test_a_lease_that_another_took_makes_a_standby_of_the_process(tmp_path: Path
         other = world.journal.acquire(world.policy.account, "other", world.clock(), LEASE)
         assert other is not None
         run(leadership.terms.keep)
-        until(lambda: "waiting for the lease" in not_leading(leadership.terms))
+        wait_for(lambda: "waiting for the lease" in not_leading(leadership.terms))
         world.journal.release(other, world.clock())
-        until(leadership.terms.is_acting)
+        wait_for(leadership.terms.is_acting)
 
 
 def test_each_term_acts_with_its_own_router_until_it_is_over(tmp_path: Path) -> None:
@@ -143,9 +137,9 @@ def test_each_term_acts_with_its_own_router_until_it_is_over(tmp_path: Path) -> 
 
     with leading(world) as (leadership, run):
         run(lambda stop: leadership.terms.each_term(stop, act))
-        until(lambda: len(seen) == 1)
+        wait_for(lambda: len(seen) == 1)
         world.clock.advance(2 * LEASE)
-        until(lambda: len(seen) == 2)
+        wait_for(lambda: len(seen) == 2)
         assert seen[0] is not seen[1]
         with pytest.raises(LeaseLost):
             seen[0].account.fence(world.clock())
@@ -167,7 +161,7 @@ def test_the_metric_of_the_lease_says_what_happened_last(tmp_path: Path, monkeyp
         term = leadership.terms.acting_now()
         world.clock.advance(2 * LEASE)
         leadership.terms.step_down(term, LeaseLost("a test says so"))
-        until(leadership.terms.is_acting)
+        wait_for(leadership.terms.is_acting)
         assert world.told.leading == [True, False, True]
 
 
@@ -179,13 +173,13 @@ def test_who_lost_the_lease_while_the_venue_is_away_waits_for_the_lease_again(
         monkeypatch.setattr(world.venue, "time_offset", Mock(side_effect=VenueUnavailable("away")))
         world.clock.advance(2 * LEASE)
         leadership.terms.step_down(leadership.terms.acting_now(), LeaseLost("a test says so"))
-        until(lambda: "waiting for the first reconciliation" in not_leading(leadership.terms))
+        wait_for(lambda: "waiting for the first reconciliation" in not_leading(leadership.terms))
         world.clock.advance(2 * LEASE)
         assert world.journal.acquire(world.policy.account, "other", world.clock(), LEASE) is not None
         run(leadership.terms.keep)
-        until(lambda: world.told.leading[-1] is False)
+        wait_for(lambda: world.told.leading[-1] is False)
         world.clock.advance(2 * LEASE)
-        until(lambda: world.told.leading[-1])
+        wait_for(lambda: world.told.leading[-1])
 
 
 def not_leading(terms: Terms) -> str:

@@ -69,8 +69,8 @@ def unusable(connection: Connection) -> str | None:
     """Why this image cannot use the journal as it is, with the remedy; None when it can."""
     name, found = name_of(connection.engine), _revision(connection)
     if found is None:
-        problem = _without_revision(connection) or "is empty"
-        return f"the journal {name} {problem}" + ("" if MOVE in problem else f": run `{MIGRATE}`")
+        words, ours = _without_revision(connection)
+        return f"the journal {name} {words}" + (f": run `{MIGRATE}`" if ours else "")
     if found == newest():
         return None
     if found in known():
@@ -114,35 +114,41 @@ def _migrate(connection: Connection) -> str:
 
 def _take_over(connection: Connection) -> bool:
     """Give the tables of the code before migrations their revision; False for an empty database. Refuses others."""
-    problem = _without_revision(connection)
-    if problem is None:
+    if not _tables(connection):
         return False
-    if MOVE in problem or shape(connection) != _first_shape():
-        raise JournalRefused(f"order_routing: the journal {name_of(connection.engine)} {problem}")
+    words, ours = _without_revision(connection)
+    if ours and shape(connection) != _first_shape():
+        words, ours = f"{words}, but has not the tables that it made: {MOVE}", False
+    if not ours:
+        raise JournalRefused(f"order_routing: the journal {name_of(connection.engine)} {words}")
     command.stamp(_config(connection), FIRST)
     return True
 
 
-def _without_revision(connection: Connection) -> str | None:
-    """What a database is that has no revision, in words; None: an empty one."""
-    names = set(inspect(connection).get_table_names()) - {VERSIONS}
+def _without_revision(connection: Connection) -> tuple[str, bool]:
+    """What a database without a revision is, in words, and whether migrating may make our journal of it."""
+    names = _tables(connection)
+    if not names:
+        return "is empty", True
     if "schema_version" not in names:
-        return f"is no journal, it holds {', '.join(sorted(names))}: {MOVE}" if names else None
+        return f"is no journal, it holds {', '.join(names)}: {MOVE}", False
     version = connection.execute(text("SELECT version FROM schema_version")).scalar_one_or_none()
     if version != 1:
-        return f"has schema version {version}, this router knows 1: {MOVE}, or run the version that wrote it"
-    return "was written by the code before migrations"
+        return f"has schema version {version}, this router knows 1: {MOVE}, or run the version that wrote it", False
+    return "was written by the code before migrations", True
+
+
+def _tables(connection: Connection) -> list[str]:
+    return sorted(set(inspect(connection).get_table_names()) - {VERSIONS})
 
 
 def shape(connection: Connection) -> dict[str, dict[str, tuple[bool, bool]]]:
     """The columns of each table: whether each may be NULL, and belongs to the key."""
     look = inspect(connection)
     found = {}
-    for table in look.get_table_names():
+    for table in _tables(connection):
         keys = look.get_pk_constraint(table)["constrained_columns"]
-        columns = {one["name"]: (one["nullable"], one["name"] in keys) for one in look.get_columns(table)}
-        if table != VERSIONS:
-            found[table] = columns
+        found[table] = {one["name"]: (one["nullable"], one["name"] in keys) for one in look.get_columns(table)}
     return found
 
 

@@ -93,7 +93,8 @@ def test_a_journal_of_the_code_before_migrations_is_taken_over(engine: Engine) -
 def test_tables_that_only_look_like_a_former_journal_are_left_alone(engine: Engine) -> None:
     former_journal(engine)
     say(engine, "ALTER TABLE orders RENAME COLUMN price TO prices")
-    with pytest.raises(JournalRefused, match="written by the code before migrations"):
+    said = "written by the code before migrations, but has not the tables that it made: move it away"
+    with pytest.raises(JournalRefused, match=said):
         schema.migrate(engine)
     with engine.connect() as connection:
         assert MigrationContext.configure(connection).get_current_revision() is None

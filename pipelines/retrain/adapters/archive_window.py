@@ -43,7 +43,7 @@ def wait_for_instrument(archive: Where, wanted: str | None, patience_s: float, t
     began = time.monotonic()
     when_there(lambda: _reached(archive), patience_s, tell)
     while True:
-        progress = _progress(archive, tell)
+        progress, away = _progress(archive)
         known = sorted({instrument for instrument, _ in progress.sessions}) if progress else []
         waited = time.monotonic() - began
         if wanted is None and len(known) == 1:
@@ -57,11 +57,9 @@ def wait_for_instrument(archive: Where, wanted: str | None, patience_s: float, t
             hint = f" Did you mean {near[0]}?" if near else ""
             raise RunError(f"--instrument {wanted}: nothing of it is archived.{hint} Archived: {', '.join(known)}")
         if waited >= patience_s:
-            raise NotYet(
-                f"{archive}: no market events are archived after {patience_s:g} s of waiting; do data-ingestion and "
-                "archive run?"
-            )
-        there = f"only {', '.join(known)} so far" if known else "empty so far"
+            state = away or f"{archive}: no market events are archived"
+            raise NotYet(f"{state} after {patience_s:g} s of waiting; do data-ingestion and archive run?")
+        there = away or (f"only {', '.join(known)} so far" if known else "empty so far")
         tell(f"waiting for {wanted or 'an instrument'} in the archive, {there}")
         time.sleep(POLL_S)
 
@@ -75,13 +73,14 @@ def wait_until_passed(archive: Where, window: ArchiveWindow, patience_s: float, 
     deadline = time.monotonic() + patience_s
     provenances: dict[str, Provenance] = {}
     while True:
-        sessions = _sessions(archive, _progress(archive, tell), window, provenances)
+        progress, away = _progress(archive)
+        sessions = _sessions(archive, progress, window, provenances)
         newest = max(sessions, key=lambda name: sessions[name].offset, default=None)
         if newest is not None and sessions[newest].until >= window.to_ns:
             return
         if newest is None:
             asked = "" if window.provenance is None else f" with provenance {window.provenance.name}"
-            state = f"nothing of {window.instrument}{asked} is archived"
+            state = away or f"nothing of {window.instrument}{asked} is archived"
         else:
             missing = (window.to_ns - sessions[newest].until) / NS
             ended = ", and its session has ended" if sessions[newest].ended else ""
@@ -150,13 +149,12 @@ def _reached(archive: Where) -> None:
         raise NotYet(str(error)) from error
 
 
-def _progress(archive: Where, tell: Tell) -> Progress | None:
-    """None before the first; and while the place is away, which is told."""
+def _progress(archive: Where) -> tuple[Progress | None, str]:
+    """None before the first; and while the place is away, with why."""
     try:
-        return read_progress(archive)
+        return read_progress(archive), ""
     except PlaceAway as error:
-        tell(f"waiting for the archive: {error}")
-        return None
+        return None, str(error)
 
 
 def _sessions(

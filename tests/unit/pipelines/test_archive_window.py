@@ -11,6 +11,7 @@ import pytest
 from libs.trading.market import Provenance, RecordHead, SessionClock, Tick
 from libs.wire.archive import ArchivedRecord, ArchiveWriter
 from libs.wire.market import encode_events
+from libs.wire.places import PlaceAway
 from libs.wire.progress import Progress, SessionProgress, write_progress
 from pipelines.retrain.adapters.archive_window import (
     ArchiveWindow,
@@ -129,3 +130,17 @@ def test_a_misspelt_instrument_is_answered_with_the_nearest_and_an_empty_archive
         find(archive, None)
     with pytest.raises(RunError, match="no such archive folder"):
         find(tmp_path / "nowhere", BTC)
+
+
+def test_an_archive_that_goes_away_while_it_is_waited_for_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(archive: Path) -> Progress:
+        raise PlaceAway("s3://bucket does not answer", "away")
+
+    archive = an_archive(tmp_path, [Told("a", 10)])
+    monkeypatch.setattr("pipelines.retrain.adapters.archive_window.read_progress", away)
+    with pytest.raises(NotYet, match="s3://bucket does not answer"):
+        find(archive, BTC)
+    with pytest.raises(NotYet, match="s3://bucket does not answer"):
+        wait(archive, 40)

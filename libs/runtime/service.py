@@ -219,6 +219,6 @@ def run_each(actions: Sequence[Callable[[], None]], dead: threading.Event) -> No
     for action in actions:
         try:
             action()
-        except Exception:
+        except (Exception, SystemExit):
             log.exception("a step of stopping failed", step=getattr(action, "__qualname__", repr(action)))
             dead.set()

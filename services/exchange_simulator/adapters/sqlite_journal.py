@@ -40,7 +40,12 @@ class SqliteJournal:
     def __init__(self, path: Path) -> None:
         """Raises JournalProblem for a file that is of another version, damaged, or cannot be got at."""
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise JournalProblem(
+                f"exchange_simulator: {error}; its state needs a folder that may be written"
+            ) from error
         try:
             self._open()
         except sqlite3.DatabaseError as error:

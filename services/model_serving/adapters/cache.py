@@ -9,12 +9,20 @@ from pathlib import Path
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+class CacheProblem(SystemExit):
+    """The folder cannot be used; a process that does not catch it ends with code 1 and the message."""
+
+
 class BundleCache:
     """A folder of this process's own: `incoming/<version>` while downloading, `<digest>` once accepted."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises CacheProblem."""
         self._folder = folder
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CacheProblem(f"model_serving: {error}; bundles need a folder that may be written") from error
 
     def incoming(self, version: int) -> Path:
         folder = self._folder / "incoming" / str(version)

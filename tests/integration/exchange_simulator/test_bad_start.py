@@ -45,6 +45,7 @@ def ends(tmp_path: Path, **changed: str | None) -> subprocess.CompletedProcess[s
         ({"RECORDINGS": "none.gz"}, "no such recording: none.gz"),
         ({"RECORDINGS": "a,b,c"}, "at most two recordings"),
         ({"SIGNAL_STRENGTH": "9"}, "EXCHANGE_SIMULATOR_SIGNAL_STRENGTH"),
+        ({"STATE_DIR": __file__}, f"File exists: '{__file__}'; its state needs a folder"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, changed: dict[str, str | None], words: str) -> None:

@@ -67,6 +67,7 @@ class Run:
         self.ready, self.stop = threading.Event(), threading.Event()
         self.servicer = Servicer()
         self.stopped: list[str] = []
+        self.first_ends_with: type[BaseException] | None = None
         self.code: int | None = None
         self._tasks = tasks
         self._thread = threading.Thread(target=self._run)
@@ -79,9 +80,14 @@ class Run:
             add_servicers=self._add,
             tasks=self._tasks,
             is_ready=self.ready.is_set,
-            on_stop=[lambda: self.stopped.append("first"), lambda: self.stopped.append("second")],
+            on_stop=[self._first, lambda: self.stopped.append("second")],
             stop=self.stop,
         )
+
+    def _first(self) -> None:
+        self.stopped.append("first")
+        if self.first_ends_with is not None:
+            raise self.first_ends_with("closing failed")
 
     def _add(self, server: grpc.Server) -> list[str]:
         features_pb2_grpc.add_FeatureStoreServiceServicer_to_server(self.servicer, server)
@@ -188,6 +194,14 @@ def test_stopping_drains_calls_then_tasks_then_clients() -> None:
         assert answer.result(5) is not None
         assert run.end() == 0
         assert told.is_set()
+        assert run.stopped == ["first", "second"]
+
+
+@pytest.mark.parametrize("ending", [OSError, SystemExit])
+def test_a_step_of_stopping_that_fails_keeps_no_other_from_its_turn(ending: type[BaseException]) -> None:
+    with running() as (run, _):
+        run.first_ends_with = ending
+        assert run.end() == 1
         assert run.stopped == ["first", "second"]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.model_serving.adapters.cache import BundleCache
+import pytest
+
+from services.model_serving.adapters.cache import BundleCache, CacheProblem
 
 ONE, TWO = "1" * 64, "2" * 64
 
@@ -36,3 +38,10 @@ def test_others_are_dropped_and_names_that_are_no_digest_are_never_found(tmp_pat
     assert cache.find(TWO) is not None
     assert cache.find("..") is None
     assert cache.find("incoming") is None
+
+
+def test_a_place_that_is_no_folder_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "models"
+    place.write_text("")
+    with pytest.raises(CacheProblem, match=f"File exists: '{place}'; bundles need a folder"):
+        BundleCache(place)

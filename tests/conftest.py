@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ WITH_REAL_PARTS = ("e2e", "contract", "integration")
 # Tests with real parts mostly wait: three processes of them run beside one of quick tests. A lane has one broker, and
 # what else it needs, for all its tests; each test has a topic prefix, a database, a bucket of its own.
 LANES = ("e2e", "orders", "models")
+SAID_LINES = 40  # of each log, behind a failure
 # What the lane "orders" has; the last lane has the others.
 ORDERS = ("contract", "order_routing", "exchange_simulator", "data_ingestion", "archive", "wire")
 
@@ -43,6 +44,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     scheduling: Any = LoadScopeScheduling(config, log)
     scheduling._split_scope = lambda nodeid: lane_of(Path(nodeid.partition("::")[0]))
     return scheduling
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows the last words of every process that logged into its folder."""
+    report = yield
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and folder is not None:
+        for log in sorted({*folder.rglob("*.log"), *folder.rglob("log")}):
+            if log.is_file() and not log.stem.isdigit():  # as Kafka names its segments
+                said = log.read_text(errors="replace").splitlines()[-SAID_LINES:]
+                report.sections.append((f"last lines of {log.relative_to(folder)}", "\n".join(said)))
+    return report
 
 
 def rank(lane: str) -> int:

@@ -19,7 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.daemon import free_port
-from libs.runtime.kafka import KafkaConfig, Record
+from libs.runtime.kafka import KafkaConfig, KafkaUnavailable, Record
+from libs.wire.places import PlaceAway
 from tests.builders.topics import read_topic
 
 ROOT = Path(__file__).parents[2]
@@ -37,15 +38,21 @@ def is_running(pid: int) -> bool:
 
 
 def wait_for(what: Callable[[], T | None], seconds: float = LEAST_S, why: str = "") -> T:
-    """The first answer that is neither None nor False, within `seconds` or `LEAST_S`, whichever is more."""
+    """The first answer that is neither None nor False, within `seconds` or `LEAST_S`, whichever is more.
+
+    A broker or a store that does not answer now, as after its start or on a busy machine, is asked again.
+    """
     seconds = max(seconds, LEAST_S)
-    limit = time.monotonic() + seconds
+    limit, away = time.monotonic() + seconds, ""
     while (asked := time.monotonic()) < limit:
-        answer = what()
+        try:
+            answer, away = what(), ""
+        except (KafkaUnavailable, PlaceAway) as error:
+            answer, away = None, f" (last: {error})"
         if answer is not None and answer is not False:
             return answer
         time.sleep(max(0.02, time.monotonic() - asked))  # what is dear to ask is asked half of the time
-    raise AssertionError(f"did not happen within {seconds} s: {why or what}")
+    raise AssertionError(f"did not happen within {seconds} s: {why or what}{away}")
 
 
 @dataclass

@@ -56,11 +56,12 @@ class Record:
 
 
 class KafkaUnavailable(Exception):
-    """The broker cannot be reached; the message names the address and what was tried."""
+    """The broker gives no answer that is of use now; the message names the address and what was tried."""
 
 
-class UnknownTopic(Exception):
-    """A topic that is not there; the message names it and says where topics come from."""
+class UnknownTopic(KafkaUnavailable):
+    """A topic that is not there, as a broker says of all of them for a moment after its start; the message names it and
+    says where topics come from."""
 
     def __init__(self, topic: str) -> None:
         super().__init__(f"no topic {topic!r} on the broker; topics come from protos/topics.yaml")

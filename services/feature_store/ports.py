@@ -55,3 +55,6 @@ class Notices(Protocol):
     def snapshot_refused(self, instrument: str, reason: str) -> None: ...
 
     def lag(self, partition: int, records: int) -> None: ...
+
+    def lag_unknown(self, reason: str) -> None:
+        """Nobody says how far the log reaches; told by each look until one says it."""

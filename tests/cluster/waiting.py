@@ -12,16 +12,21 @@ import httpx
 import psycopg
 
 from infra.demo.source import SourceProblem
-from libs.runtime.kafka import KafkaUnavailable, UnknownTopic
+from libs.runtime.kafka import KafkaUnavailable
 from tests.cluster.commands import CommandFailed
 
 T = TypeVar("T")
 
 # What a look may meet while pods come and go; the next look may be luckier.
 PASSING = (
-    CommandFailed, OSError, SourceProblem, httpx.HTTPError, json.JSONDecodeError, psycopg.Error, KafkaUnavailable,
-    UnknownTopic,
-)  # fmt: skip
+    CommandFailed,
+    OSError,
+    SourceProblem,
+    httpx.HTTPError,
+    json.JSONDecodeError,
+    psycopg.Error,
+    KafkaUnavailable,
+)
 
 
 class Failed(Exception):

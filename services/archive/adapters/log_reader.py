@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from libs.runtime.kafka import Consumer, KafkaUnavailable, Record, TopicPartition, UnknownTopic
+from libs.runtime.kafka import Consumer, KafkaUnavailable, Record, TopicPartition
 from libs.runtime.logs import get_logger
 from libs.runtime.metrics import counter, gauge
 from libs.wire.archive import ArchivedRecord
@@ -78,7 +78,7 @@ class LogReader:
         while not stop.is_set():
             try:
                 return patience.insist(self._assign)
-            except (KafkaUnavailable, UnknownTopic) as error:
+            except KafkaUnavailable as error:
                 log.warning("waiting for the broker and its topics", reason=str(error))
                 stop.wait(RETRY_S)
         return False

@@ -235,8 +235,8 @@ class EventLog:
         done = {TopicPartition(EVENTS, partition): at for partition, at in self._acknowledged.items()}
         try:
             self._consumer.commit(done)
-        except CommitRefused:
-            return  # the partitions have moved: their new owner reads from the snapshots
+        except (CommitRefused, KafkaUnavailable):
+            return  # another owner reads from the snapshots; a broker that is away is asked again
         self._acknowledged = {}
 
     def _look_for_the_end(self, *, alone: bool) -> None:
@@ -249,7 +249,8 @@ class EventLog:
     def _report_lag(self) -> None:
         try:
             ends = self._consumer.end_offsets([TopicPartition(EVENTS, partition) for partition in self._positions])
-        except KafkaUnavailable:
-            return  # the broker is away: what it cannot say now it says later
+        except KafkaUnavailable as error:
+            self._notices.lag_unknown(str(error))
+            return
         for part, end in ends.items():
             self._notices.lag(part.partition, max(end - self._positions[part.partition], 0))

@@ -16,6 +16,9 @@ log = get_logger("feature_store")
 class PrometheusNotices:
     """Metrics of metrics.yaml under feature_store_."""
 
+    def __init__(self) -> None:
+        self._lag_unknown = ""
+
     def read(self, instrument: str, rows: int) -> None:
         metrics.counter("feature_store_events_total").labels(instrument).inc(rows)
 
@@ -39,4 +42,10 @@ class PrometheusNotices:
         log.warning("snapshot refused, reading the log from its beginning", instrument=instrument, reason=reason)
 
     def lag(self, partition: int, records: int) -> None:
+        self._lag_unknown = ""
         metrics.gauge("feature_store_lag_records").labels(str(partition)).set(records)
+
+    def lag_unknown(self, reason: str) -> None:
+        if reason != self._lag_unknown:
+            log.warning("waiting for the broker", reason=reason)
+        self._lag_unknown = reason

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from libs.runtime.kafka import KafkaUnavailable, UnknownTopic
+from libs.runtime.kafka import KafkaUnavailable
 from libs.runtime.logs import get_logger
 
 AGAIN_S = 1.0
@@ -24,7 +24,7 @@ def until_answered(ask: Callable[[], T], stop: threading.Event) -> T:
     while not stop.is_set():
         try:
             return ask()
-        except (KafkaUnavailable, UnknownTopic) as error:
+        except KafkaUnavailable as error:
             log.warning("waiting for the broker", reason=str(error))
             stop.wait(AGAIN_S)
     raise ToldToStop

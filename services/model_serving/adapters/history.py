@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from libs.runtime.kafka import Consumer, KafkaUnavailable, Producer, Record, SendFailed, UnknownTopic
+from libs.runtime.kafka import Consumer, KafkaUnavailable, Producer, Record, SendFailed
 from libs.runtime.logs import get_logger
 from libs.trading.market import Provenance
 from libs.trading.scoring import Scope
@@ -35,7 +35,7 @@ class KafkaHistory:
         consumer = self._open_reader()
         try:
             records = read_to_end(consumer, TOPIC)
-        except (KafkaUnavailable, UnknownTopic) as error:
+        except KafkaUnavailable as error:
             raise HistoryUnavailable(str(error)) from error
         finally:
             consumer.close()
@@ -48,12 +48,12 @@ class KafkaHistory:
             key, headers = change.model_name.encode(), [payload_header(TOPIC)]
             sent = self._producer.send(TOPIC, key=key, value=value, headers=headers)
             sent.result(ANSWER_S)
-        except (SendFailed, KafkaUnavailable, UnknownTopic, FutureTimeout) as error:
+        except (SendFailed, KafkaUnavailable, FutureTimeout) as error:
             raise HistoryUnavailable(f"{TOPIC}: {error or 'no answer in time'}") from error
 
 
 def read_to_end(consumer: Consumer, topic: str) -> list[Record]:
-    """Every record up to where the topic ended when asked. Raises KafkaUnavailable, UnknownTopic."""
+    """Every record up to where the topic ended when asked. Raises KafkaUnavailable."""
     partitions = consumer.partitions_for(topic)
     ends = consumer.end_offsets(partitions)
     begins = consumer.beginning_offsets(partitions)

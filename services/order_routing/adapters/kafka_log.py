@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from libs.runtime.kafka import Consumer, KafkaUnavailable, Record, TopicPartition, UnknownTopic
+from libs.runtime.kafka import Consumer, KafkaUnavailable, Record, TopicPartition
 from libs.runtime.logs import get_logger
 
 POLL_S = 0.05
@@ -72,7 +72,7 @@ class InputLog:
             try:
                 parts = consumer.partitions_for(self._topic)
                 ends, begins = consumer.end_offsets(parts), consumer.beginning_offsets(parts)
-            except (KafkaUnavailable, UnknownTopic) as error:
+            except KafkaUnavailable as error:
                 log.warning("waiting for the topic", topic=self._topic, reason=str(error))
                 stop.wait(RETRY_S)
                 continue

@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from libs.runtime.kafka import Consumer, KafkaUnavailable, Position, Producer, SendFailed, TopicPartition, UnknownTopic
+from libs.runtime.kafka import Consumer, KafkaUnavailable, Position, Producer, SendFailed, TopicPartition
 from libs.runtime.logs import get_logger
 from libs.wire.payload import check_payload, payload_header
 from protos.alerts.v1 import alerts_pb2
@@ -47,7 +47,7 @@ class OrderEventsTopic:
         """False when the client refuses it at once: what comes after must not land before it."""
         try:
             sent = self._producer.send(TOPIC, key=account.encode(), value=payload, headers=[payload_header(TOPIC)])
-        except (SendFailed, KafkaUnavailable, UnknownTopic) as error:
+        except (SendFailed, KafkaUnavailable) as error:
             log.warning("order events wait", account=account, before=sequence, reason=str(error))
             return False
         self._sent.append((sequence, sent))
@@ -74,7 +74,7 @@ class OrderEventsTopic:
         """Raises TopicUnavailable, and MalformedMessage for events of a later version: the router stops before it."""
         try:
             return self._newest(account)
-        except (KafkaUnavailable, UnknownTopic) as error:
+        except KafkaUnavailable as error:
             raise TopicUnavailable(str(error)) from error
 
     def _newest(self, account: str) -> int | None:
@@ -126,7 +126,7 @@ class AlertsTopic:
         try:
             value, headers = alert.SerializeToString(), [payload_header("alerts")]
             sent = self._producer.send("alerts", key=SOURCE.encode(), value=value, headers=headers)
-        except (KafkaUnavailable, SendFailed, UnknownTopic) as error:
+        except (KafkaUnavailable, SendFailed) as error:
             log.error("alert not sent", code=code, error=str(error))
             return
         sent.add_done_callback(lambda future: _report(future, code))

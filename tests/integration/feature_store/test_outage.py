@@ -7,15 +7,33 @@ import time
 from pathlib import Path
 
 import pytest
+from kafka import KafkaAdminClient
 
 from infra.daemon import free_port
 from infra.kafka.broker import Broker, BrokerPlace
 from infra.kafka.topics import create_topics
 from libs.runtime.kafka import KafkaConfig
 from libs.wire.features import decode_vector
+from services.feature_store.adapters.event_log import LAG_INTERVAL_S
 from tests.builders.processes import wait_for
 from tests.integration.feature_store.place import Place
 from tests.integration.feature_store.test_recovery import assert_log_equals_replay, count, recorded
+
+
+def test_a_topic_that_is_not_there_for_a_while_ends_nothing(place: Place, data_dir: Path) -> None:
+    """As a broker says of all of them for a moment after its start."""
+    place.start(wait=True)
+    place.produce(recorded(data_dir, 500))
+    wait_for(lambda: count(place, "features.vectors") > 0, why="a vector")
+    admin = KafkaAdminClient(bootstrap_servers=place.kafka.bootstrap)
+    try:
+        admin.delete_topics([place.kafka.own("market.events")])
+        wait_for(lambda: "no topic 'market.events' on the broker" in place.said(), why="it says what it waits for")
+        time.sleep(LAG_INTERVAL_S + 1.0)  # the next commit and the next report of the lag
+        assert place.process is not None
+        assert place.process.poll() is None
+    finally:
+        admin.close()
 
 
 @pytest.mark.slow

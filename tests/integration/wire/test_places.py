@@ -45,6 +45,24 @@ def test_a_file_is_never_replaced_by_other_records_and_stays_when_it_is_the_same
     assert list(ArchiveReader(spot.place).records(TOPIC)) == records(range(5))
 
 
+def test_what_is_read_while_it_is_replaced_is_one_whole_version(spot: Spot) -> None:
+    place, versions, over = spot.place, [bytes([number]) * 7**number for number in range(5)], threading.Event()
+    place.write("progress.json", versions[0])
+
+    def replace() -> None:
+        while not over.is_set():
+            for version in versions:
+                place.write("progress.json", version)
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        assert {place.read("progress.json") for _ in range(100)} <= set(versions)
+    finally:
+        over.set()
+        writer.join()
+
+
 def test_files_that_overlap_are_named(spot: Spot) -> None:
     writer = ArchiveWriter(spot.place)
     writer.write(records(range(5)))

@@ -114,19 +114,21 @@ class Demo:
         self._console.print(f"{what}: done in {time.monotonic() - began:.1f} s", style="dim")
 
     def _watch(self) -> None:
-        screen = self._console.is_terminal
-        with Live(console=self._console, refresh_per_second=2, transient=False, auto_refresh=screen) as live:
-            told = ""
-            while not self._is_over():
-                stage = self.step()
-                if screen:
-                    live.update(render(self.outcome.samples, self._view(stage)))
-                elif stage.split(",")[0] != told:
-                    self._console.print(Text(stage))
-                    told = stage.split(",")[0]
-                time.sleep(REFRESH_S)
-            if not screen:
-                live.update(render(self.outcome.samples, self._view("the end")), refresh=True)
+        """A live table on a terminal; elsewhere a line for each part of the story, and the table at the end."""
+        if self._console.is_terminal:
+            with Live(console=self._console, refresh_per_second=2) as live:
+                while not self._is_over():
+                    live.update(render(self.outcome.samples, self._view(self.step())))
+                    time.sleep(REFRESH_S)
+            return
+        told = ""
+        while not self._is_over():
+            stage = self.step()
+            if stage.split(",")[0] != told:
+                self._console.print(Text(stage))
+                told = stage.split(",")[0]
+            time.sleep(REFRESH_S)
+        self._console.print(render(self.outcome.samples, self._view("the end")))
 
     def _make_model(self, session: Session) -> str:
         if self._retraining is None:

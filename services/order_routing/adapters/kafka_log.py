@@ -36,7 +36,7 @@ class InputLog:
         self._caught_up = threading.Event()
 
     def is_caught_up(self) -> bool:
-        """True once what lay on the topic at the start was handled; it stays true."""
+        """True once what lay on the topic when this reading began was handled, until the next begins."""
         return self._caught_up.is_set()
 
     def run(
@@ -45,6 +45,7 @@ class InputLog:
         """Hand over records one by one, each with whether more were read with it, until the event is set.
 
         What `handle` raises ends the reading."""
+        self._caught_up.clear()
         consumer = self._open_reader()
         try:
             targets = self._assign(consumer, stop, next_offsets)

@@ -80,7 +80,7 @@ class JournalOnServer:
     def audit(self) -> Report:
         """Journal, topics and venue joined, once the router has said everything and nothing is on its way."""
         self.router.wait_ready()
-        wait_for(self._is_quiet, 60.0, "every order has an end and every event is told")
+        wait_for(self._is_quiet, 60.0, "every prediction is read, every order has an end and every event is told")
         self.router.stop()
         report = Report()
         with session(self.server.place.url()) as journal:
@@ -89,9 +89,17 @@ class JournalOnServer:
             audit_venue(report, journal, Venue(self.venue.url, self.venue.key_file))
         return report
 
-    def _is_quiet(self) -> bool:
+    def orders(self) -> int:
+        """How many the journal has ever recorded."""
         with session(self.server.place.url()) as journal:
+            found = journal.execute("SELECT count(*) FROM orders").fetchone()
+        return 0 if found is None else int(found[0])
+
+    def _is_quiet(self) -> bool:
+        asked = len(self.router.read("predictions"))
+        with session(self.server.place.url()) as journal:
+            read = journal.execute("SELECT sum(next_offset) FROM input_offsets").fetchone()
             alive = journal.execute("SELECT count(*) FROM orders WHERE NOT terminal").fetchone()
             newest = journal.execute("SELECT max(sequence) FROM outbox").fetchone()
             told = journal.execute("SELECT sequence FROM published").fetchone()
-        return alive == (0,) and newest == told and newest is not None
+        return read == (asked,) and alive == (0,) and newest == told and newest is not None

@@ -87,3 +87,7 @@ def test_a_journal_at_the_end_waits_for_what_comes() -> None:
     stop.set()
     runner.join(5.0)
     assert log.is_caught_up()
+    over = threading.Event()
+    over.set()
+    log.run(over, {}, lambda record, more: pytest.fail(f"{record} is handled, more: {more}"))
+    assert not log.is_caught_up(), "another reading has begun"

@@ -23,6 +23,7 @@ UNKNOWN_TOPIC = {ck.KafkaError._UNKNOWN_TOPIC, ck.KafkaError._UNKNOWN_PARTITION,
 BROKEN = {ck.KafkaError.FENCED_INSTANCE_ID, ck.KafkaError._FATAL}
 LOST_PARTITION = {ck.KafkaError._ASSIGNMENT_LOST, ck.KafkaError.ILLEGAL_GENERATION}
 LOST_PARTITION |= {ck.KafkaError.UNKNOWN_MEMBER_ID, ck.KafkaError.REBALANCE_IN_PROGRESS}
+BEGINNING = {ck.KafkaError._STATE, ck.KafkaError._OUTDATED}
 OFFSETS = {"earliest": ck.OFFSET_BEGINNING, "latest": ck.OFFSET_END, "committed": ck.OFFSET_STORED}
 
 
@@ -150,8 +151,8 @@ class ConfluentConsumer:
             try:
                 return self._consumer.seek(native)
             except ck.KafkaException as error:
-                # a partition just assigned cannot be moved until its fetching has begun
-                if error.args[0].code() != ck.KafkaError._STATE or time.monotonic() > limit:
+                # a partition just assigned cannot be moved until its fetching has begun, nor while it begins
+                if error.args[0].code() not in BEGINNING or time.monotonic() > limit:
                     raise port.KafkaUnavailable(f"cannot seek {partition}: {error.args[0].str()}") from error
                 time.sleep(0.005)
 

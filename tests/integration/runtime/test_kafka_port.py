@@ -305,7 +305,7 @@ def test_a_static_member_comes_back_to_its_partitions(producer: Producer, consum
     assert len(other.assignment()) == 2
 
 
-def poll_until(condition: Callable[[], bool], *consumers: Consumer, seconds: float = 30.0) -> None:
+def poll_until(condition: Callable[[], bool], *consumers: Consumer, seconds: float = 60.0) -> None:
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, [sorted(map(str, consumer.assignment())) for consumer in consumers]

@@ -121,3 +121,20 @@ def test_a_refused_commit_says_what_it_means(consumer: Any, code: int, problem: 
     consumer._consumer = Native(due=lambda: answer(consumer, ck.KafkaError(code)))
     with pytest.raises(problem):
         consumer.commit({PART: 7})
+
+
+@pytest.mark.parametrize("code", [ck.KafkaError._STATE, ck.KafkaError._OUTDATED])
+def test_a_partition_whose_fetching_begins_is_moved_again(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    answers: list[ck.KafkaError | None] = [ck.KafkaError(code), ck.KafkaError(code), None]
+
+    def seek(native: Native, part: ck.TopicPartition) -> None:
+        if (error := answers.pop(0)) is not None:
+            raise ck.KafkaException(error)
+
+    monkeypatch.setattr(Native, "seek", seek)
+    monkeypatch.setattr(kafka_confluent, "ANSWER_SECONDS", 30.0)
+    consumer._consumer = Native()
+    consumer.seek(PART, 7)
+    assert answers == []
